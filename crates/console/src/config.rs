@@ -1,0 +1,101 @@
+//! The configuration files of both programs: read, checked once, and handed on as values.
+//!
+//! Unknown keys are errors that tell the line, the column and the key that was probably meant. Relative paths are taken
+//! from the folder of the file. What [`load`] returns needs no further checks: tiers exist, names are unique ignoring
+//! case (the standby's file system may ignore it too), patterns are valid, intervals are within their bounds.
+
+mod databases;
+mod discover;
+mod error;
+mod tiers;
+mod units;
+mod walapply;
+mod walship;
+
+use std::path::{Path, PathBuf};
+
+use segment::Name;
+use serde::de::DeserializeOwned;
+use store::settings::StoreSettings;
+
+use crate::node::{self, NodeError};
+
+pub use databases::{DatabaseRule, Source};
+pub use discover::{Database, Discovery, discover};
+pub use error::{ConfigError, Place};
+pub use tiers::Tiers;
+pub use units::{
+    ByteSize, Threshold, UnitError, duration, format_duration, optional_duration, parse_duration,
+};
+pub use walapply::{StandbySettings, WalapplyConfig};
+pub use walship::WalshipConfig;
+
+/// A configuration that can be loaded from a file.
+pub trait Config: DeserializeOwned {
+    /// Takes relative paths from this folder.
+    fn rebase(&mut self, folder: &Path);
+
+    /// Checks what one value alone cannot tell.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    fn check(&self) -> Result<(), Complaint>;
+}
+
+/// What is wrong with values that are well formed each by itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Complaint {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Complaint {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// When the file cannot be read, is not TOML, has unknown or missing keys, or makes no sense.
+pub fn load<T: Config>(path: &Path) -> Result<T, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    parse(path, absolute.parent().unwrap_or(Path::new("/")), &text)
+}
+
+/// Reads and checks the text of a configuration file that stands in `folder`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse<T: Config>(path: &Path, folder: &Path, text: &str) -> Result<T, ConfigError> {
+    let mut config: T =
+        toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+    config.rebase(folder);
+    config.check().map_err(|Complaint { message, hint }| ConfigError::Invalid {
+        path: path.into(),
+        message,
+        hint,
+    })?;
+    Ok(config)
+}
+
+/// The configured node, or the one that the machine's id gives.
+fn node_or_default(configured: Option<&Name>) -> Result<Name, NodeError> {
+    configured.map_or_else(node::default_node, |name| Ok(name.clone()))
+}
+
+fn rebase_path(path: &mut PathBuf, folder: &Path) {
+    *path = folder.join(&path);
+}
+
+fn rebase_store(store: &mut StoreSettings, folder: &Path) {
+    store.rebase(folder);
+}

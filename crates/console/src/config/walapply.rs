@@ -1,0 +1,116 @@
+//! `walapply.toml`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use segment::Name;
+use serde::{Deserialize, Serialize};
+use store::settings::StoreSettings;
+
+use super::{Complaint, Config, duration, node_or_default, rebase_path, rebase_store};
+use crate::exit::{ExitCode, Failure};
+use crate::node::NodeError;
+
+/// Longest wait for the next object while the log moves.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait while the log is idle.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(15);
+/// Polling more often than this only costs requests.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// The configuration of the standby, and of restores.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalapplyConfig {
+    /// The fleet whose log is read.
+    pub fleet: Name,
+    /// Lock, control socket and sidecars; all of it may be lost without harm.
+    pub state_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Name>,
+    /// Where the log is.
+    pub store: StoreSettings,
+    /// What to follow; needed by `follow` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<StandbySettings>,
+}
+
+/// The `[standby]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandbySettings {
+    /// The folder of the databases.
+    pub dir: PathBuf,
+    /// The tiers to follow; by default those that the primary marks for the standby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<String>>,
+    /// Longest wait for the next object while the log moves.
+    #[serde(default = "poll_interval", with = "duration")]
+    pub poll_interval: Duration,
+    /// Longest wait while the log is idle.
+    #[serde(default = "idle_poll_interval", with = "duration")]
+    pub idle_poll_interval: Duration,
+}
+
+impl WalapplyConfig {
+    /// The host's stable name, by default derived from the machine's id.
+    ///
+    /// # Errors
+    /// When it is not configured and the machine has no id.
+    pub fn node(&self) -> Result<Name, NodeError> {
+        node_or_default(self.node.as_ref())
+    }
+
+    /// The `[standby]` table, for commands that cannot do without.
+    ///
+    /// # Errors
+    /// When the table is not written.
+    pub fn standby(&self) -> Result<&StandbySettings, Failure> {
+        self.standby.as_ref().ok_or_else(|| {
+            Failure::new(ExitCode::Usage, "the configuration has no [standby] table")
+                .hint("add [standby] with dir = \"...\", the folder of the standby's databases")
+        })
+    }
+}
+
+impl StandbySettings {
+    /// Whether databases of this tier are followed here, where the primary's tier table says `marked`.
+    #[must_use]
+    pub fn follows(&self, tier: &str, marked: bool) -> bool {
+        self.tiers.as_ref().map_or(marked, |tiers| tiers.iter().any(|name| name == tier))
+    }
+
+    fn check(&self, state_dir: &Path) -> Result<(), Complaint> {
+        if self.dir == state_dir {
+            return Err(Complaint::new("[standby] dir and state_dir are the same folder")
+                .hint("the databases need a folder of their own"));
+        }
+        if self.poll_interval < POLL_INTERVAL_MIN {
+            return Err(Complaint::new("poll_interval must be at least 10ms"));
+        }
+        if self.idle_poll_interval < self.poll_interval {
+            return Err(Complaint::new("idle_poll_interval is shorter than poll_interval"));
+        }
+        Ok(())
+    }
+}
+
+impl Config for WalapplyConfig {
+    fn rebase(&mut self, folder: &Path) {
+        rebase_path(&mut self.state_dir, folder);
+        rebase_store(&mut self.store, folder);
+        self.standby.iter_mut().for_each(|standby| rebase_path(&mut standby.dir, folder));
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        self.standby.iter().try_for_each(|standby| standby.check(&self.state_dir))
+    }
+}
+
+fn poll_interval() -> Duration {
+    POLL_INTERVAL
+}
+
+fn idle_poll_interval() -> Duration {
+    IDLE_POLL_INTERVAL
+}
