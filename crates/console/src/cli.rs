@@ -7,7 +7,6 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::{Args, Command, Parser, Subcommand};
 use clap_complete::Shell;
-use serde_json::json;
 
 use crate::config::{self, Config};
 use crate::exit::{ExitCode, Failure};
@@ -136,9 +135,7 @@ fn tell_usage(error: &clap::Error) -> ProcessExit {
 fn tell(failure: &Failure, json: bool) {
     let told = writeln!(io::stderr().lock(), "{failure}");
     if json {
-        let document =
-            json!({ "error": failure.error, "hint": failure.hint, "exit": failure.exit.number() });
-        let answered = writeln!(io::stdout().lock(), "{document}");
+        let answered = writeln!(io::stdout().lock(), "{}", failure.json());
         tracing::trace!(?answered, ?told, "failure told");
     }
 }

@@ -99,3 +99,6 @@ fn rebase_path(path: &mut PathBuf, folder: &Path) {
 fn rebase_store(store: &mut StoreSettings, folder: &Path) {
     store.rebase(folder);
 }
+
+#[cfg(test)]
+mod tests;

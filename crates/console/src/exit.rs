@@ -6,6 +6,7 @@
 use std::fmt;
 use std::process::ExitCode as ProcessExit;
 
+use serde_json::{Value, json};
 use store::ErrorClass;
 
 /// How a program ended.
@@ -75,12 +76,13 @@ pub struct Failure {
     pub exit: ExitCode,
     /// What to run or change next.
     pub hint: Option<String>,
+    document: Option<Box<Value>>,
 }
 
 impl Failure {
     /// A failure told in words.
     pub fn new(exit: ExitCode, error: impl Into<String>) -> Self {
-        Self { error: error.into(), exit, hint: None }
+        Self { error: error.into(), exit, hint: None, document: None }
     }
 
     /// A failure told by an error and the chain of its sources.
@@ -93,6 +95,22 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same failure with the report that `--json` shows in place of [`Failure::json`]'s own: some commands find out
+    /// much before they fail, and a reader expects one document.
+    #[must_use]
+    pub fn document(mut self, document: Value) -> Self {
+        self.document = Some(Box::new(document));
+        self
+    }
+
+    /// What `--json` shows: the command's report, or `{error, hint, exit}`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.document.as_deref().cloned().unwrap_or_else(
+            || json!({ "error": self.error, "hint": self.hint, "exit": self.exit.number() }),
+        )
     }
 }
 
@@ -135,6 +153,14 @@ mod tests {
         assert_eq!(ExitCode::ALL.map(ExitCode::number), [0, 1, 2, 3, 4, 5]);
         assert_eq!(ExitCode::ALL.map(|code| ExitCode::from_number(code.number())), ExitCode::ALL);
         assert_eq!(ExitCode::from_number(77), ExitCode::Failed);
+    }
+
+    #[test]
+    fn a_report_takes_the_place_of_the_plain_document() {
+        let failure = Failure::new(ExitCode::Corrupt, "2 objects are damaged").hint("restore");
+        let plain = json!({ "error": "2 objects are damaged", "hint": "restore", "exit": 4 });
+        assert_eq!(failure.json(), plain);
+        assert_eq!(failure.document(json!({ "damaged": 2 })).json(), json!({ "damaged": 2 }));
     }
 
     #[test]

@@ -1,0 +1,182 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const BASE: &str =
+    "fleet = 'anvil'\nstate_dir = 'state'\n[store]\nkind = 'local'\npath = 'store'\n";
+
+fn walship(rest: &str) -> Result<WalshipConfig, ConfigError> {
+    parse(Path::new("walship.toml"), Path::new("/etc/walship"), &format!("{BASE}{rest}"))
+}
+
+fn walapply(rest: &str) -> Result<WalapplyConfig, ConfigError> {
+    parse(Path::new("walapply.toml"), Path::new("/etc/walship"), &format!("{BASE}{rest}"))
+}
+
+/// The message and the hint.
+fn told<T: std::fmt::Debug>(result: Result<T, ConfigError>) -> String {
+    crate::Failure::from(result.unwrap_err()).to_string()
+}
+
+fn database(keys: &str) -> String {
+    format!("[[databases]]\npath = '/srv/a.db'\ntier = 'p1'\n{keys}\n")
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let config = walship("").unwrap();
+    assert_eq!(config.state_dir, Path::new("/etc/walship/state"));
+    assert_eq!(config.wal_force_above, Threshold::Above(ByteSize::mib(256)));
+    assert_eq!(config.heartbeat_interval, Duration::from_secs(900));
+    assert_eq!(config.tiers, Tiers::default());
+    assert!(config.databases.is_empty());
+    let config = walapply("[standby]\ndir = 'db'").unwrap();
+    let standby = config.standby().unwrap();
+    assert_eq!(standby.dir, Path::new("/etc/walship/db"));
+    assert_eq!(standby.poll_interval, Duration::from_secs(1));
+    assert_eq!(standby.idle_poll_interval, Duration::from_secs(15));
+    assert!(standby.follows("p1", true) && !standby.follows("p2", false));
+}
+
+#[test]
+fn unknown_keys_are_told_with_their_place_and_what_was_meant() {
+    for (rest, place, meant) in [
+        ("pth = 'x'\n", "6:1", Some("path")),
+        ("[tiers.p1]\nsync_intervall = '1s'\n", "7:1", Some("sync_interval")),
+        ("[[databases]]\npaths = 'x'\n", "7:1", Some("path")),
+        ("[tier.p1]\n", "6:2", Some("tiers")),
+        ("[xyzzy]\n", "6:2", None),
+    ] {
+        let told = told(walship(rest));
+        assert!(told.starts_with(&format!("error: walship.toml:{place}: unknown field")), "{told}");
+        let hint = meant.map(|key| format!("did you mean `{key}`?"));
+        assert_eq!(told.split_once(" hint: ").map(|(_, hint)| hint.to_owned()), hint, "{told}");
+    }
+    let told = told(walapply("[standby]\ndir = 'db'\npoll_intervall = '1s'\n"));
+    assert!(told.contains("walapply.toml:8:1") && told.contains("`poll_interval`?"), "{told}");
+}
+
+#[test]
+fn an_unknown_store_is_told_with_its_place() {
+    let text = BASE.replace("'local'", "'locl'");
+    let told = told(parse::<WalshipConfig>(Path::new("w.toml"), Path::new("/"), &text));
+    assert!(told.starts_with("error: w.toml:4:8: unknown variant `locl`"), "{told}");
+    assert!(told.ends_with("did you mean `local`?"), "{told}");
+}
+
+#[test]
+fn wrong_values_are_told_with_their_place() {
+    for (rest, part) in [
+        ("[tiers.p1]\nretention = 'often'\n", "7:13: `often` is not a duration"),
+        ("[[databases]]\npath = 'x'\ntier = 1\n", "8:8: invalid type"),
+        ("[[databases]]\npath = 'x'\n", "missing field `tier`"),
+        ("[store", "6:7: unclosed table"),
+        ("[[databases]]\ntier = 'p1'\n", "write either `path` or `glob`"),
+        ("[[databases]]\ntier = 'p1'\nglob = '*'\nname = 'x'\n", "write `path` instead of `glob`"),
+        ("[tiers.p3]\nretention = '1h'\n", "missing key `sync_interval` of tier `p3`"),
+        ("[tiers.p0-critcal]\nretention = '1h'\n", "did you mean `p0-critical`?"),
+    ] {
+        let told = told(walship(rest));
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_together_is_refused() {
+    for (rest, part) in [
+        (database("").repeat(2), "are both named `a`"),
+        (database("") + &database("name = 'A'"), "are both named `A` (case is ignored)"),
+        (database("") + &database("name = 'b'"), "/srv/a.db is listed as `a` and as `b`"),
+        (database("").replace("a.db", "a b.db"), "gives no valid name"),
+        (database("").replace("'p1'", "'p9'"), "there is no tier `p9`"),
+        (database("").replace("'p1'", "'p1-'"), "did you mean `p1`?"),
+        (database("sync_interval = '1m'"), "longer than the rpo_bound"),
+        (database("sync_interval = '1ms'"), "must lie between 10ms and 1d"),
+        ("[[databases]]\nglob = '/a/***'\ntier = 'p1'\n".into(), "is not a valid pattern"),
+        ("[tiers.p1]\nretention = '90m'\n".into(), "whole hours"),
+        ("[tiers.p1]\nretention = '0s'\n".into(), "whole hours"),
+    ] {
+        let told = told(walship(&rest));
+        assert!(told.contains(part), "{told}");
+    }
+    let heartbeat = format!("heartbeat_interval = '0s'\n{BASE}");
+    assert!(
+        told(parse::<WalshipConfig>(Path::new("w"), Path::new("/"), &heartbeat))
+            .contains("at least 1s")
+    );
+    for (keys, part) in [
+        ("dir = 'state'", "the same folder"),
+        ("dir = 'db'\npoll_interval = '0s'", "at least 10ms"),
+        ("dir = 'db'\npoll_interval = '20s'", "shorter than poll_interval"),
+    ] {
+        let told = told(walapply(&format!("[standby]\n{keys}\n")));
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_table_may_change_single_keys_of_a_tier_or_make_one() {
+    let rest = "[tiers.p1]\nsync_interval = '5s'\n\
+                [tiers.own]\nsync_interval = '1s'\nretention = '1h'\nrpo_bound = '1s'\nstandby = true\n";
+    let tiers = walship(rest).unwrap().tiers;
+    let p1 = tiers.get("p1").unwrap();
+    assert_eq!((p1.sync_interval, p1.class_hours()), (Duration::from_secs(5), 72));
+    assert_eq!(tiers.get("own").unwrap().class_hours(), 1);
+    assert_eq!(tiers.iter().count(), 5);
+}
+
+#[test]
+fn without_a_standby_table_only_follow_fails() {
+    let failure = walapply("").unwrap().standby().unwrap_err();
+    assert_eq!(failure.exit, crate::ExitCode::Usage);
+}
+
+#[test]
+fn a_configured_node_is_taken_as_it_is() {
+    let config: WalshipConfig =
+        parse(Path::new("w"), Path::new("/"), &format!("node = 'anvil'\n{BASE}")).unwrap();
+    assert_eq!(config.node().unwrap().as_str(), "anvil");
+}
+
+#[test]
+fn patterns_find_files_that_appear_later() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let text = format!(
+        "{BASE}[[databases]]\nglob = '*.db'\ntier = 'p1'\nsync_interval = '30s'\n\
+         [[databases]]\npath = 'Main.db'\ntier = 'p0-critical'\n"
+    );
+    let config: WalshipConfig = parse(Path::new("w"), folder, &text).unwrap();
+    let names = |found: &Discovery| {
+        found.databases.iter().map(|db| db.name.to_string()).collect::<Vec<_>>()
+    };
+    let found = discover(&config);
+    assert_eq!(names(&found), ["Main"]);
+    assert_eq!(found.databases[0].sync_interval, Duration::from_secs(1));
+
+    for file in ["Main.db", "b.db", "b.db-wal", "b.db-shm", ".hidden.db", "bad name.db"] {
+        std::fs::write(folder.join(file), "").unwrap();
+    }
+    std::fs::create_dir(folder.join("folder.db")).unwrap();
+    std::os::unix::fs::symlink("b.db", folder.join("link.db")).unwrap();
+    let found = discover(&config);
+    assert_eq!(names(&found), ["Main", "b"]);
+    assert_eq!(found.databases[1].sync_interval, Duration::from_secs(30));
+    assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+    assert!(found.warnings[0].contains("bad name.db gives no valid name"));
+    assert!(found.warnings[1].contains("link.db is a symbolic link"));
+}
+
+#[test]
+fn a_taken_name_is_a_warning_where_a_pattern_finds_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    for file in ["a.db", "A.sqlite"] {
+        std::fs::write(scratch.path().join(file), "").unwrap();
+    }
+    let text = format!("{BASE}[[databases]]\nglob = '*'\ntier = 'p1'\n");
+    let config: WalshipConfig = parse(Path::new("w"), scratch.path(), &text).unwrap();
+    let found = discover(&config);
+    assert_eq!(found.databases.len(), 1);
+    assert!(found.warnings[0].contains("is taken already"), "{:?}", found.warnings);
+}
