@@ -97,7 +97,9 @@ fn rebase_path(path: &mut PathBuf, folder: &Path) {
 }
 
 fn rebase_store(store: &mut StoreSettings, folder: &Path) {
-    store.rebase(folder);
+    if let StoreSettings::Local { path } = store {
+        rebase_path(path, folder);
+    }
 }
 
 #[cfg(test)]
