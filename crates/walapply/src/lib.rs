@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The standby's side of the fleet: follow the log, keep every database readable, heal, restore.
+//!
+//! [`follow()`] keeps a folder of read-only SQLite databases seconds behind the primary. Its parts, from the bottom up:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `sqlite` | the unsafe SQLite calls, and nothing of replication |
+//! | `replica` | one standby database: its file, its page hashes, one transaction per batch |
+//! | `follow` | the log as it arrives, which database needs what, worker threads, polling |
+//! | `heal` | rebuilding a database from its base and sections, shipping only pages that differ |
+//! | `image` | the pages of one database at a `seq` |
+//!
+//! What always holds:
+//! - Invariant A1: a reader of a standby database, in any process, sees exactly the state after some log object:
+//!   everything is written inside SQLite transactions that end where log objects end.
+//! - Invariant A2: nothing is committed whose rolling checksum differs from the segment's.
+//! - Invariant A3: every file under `state_dir` may be lost or stale; the content of a database says where it stands.
+//! - Invariant A4: file names come from validated names only, inside the configured folder; no symbolic link is followed.
+
+pub mod error;
+pub mod follow;
+mod replica;
+mod sqlite;
+#[cfg(test)]
+mod testing;
+
+pub use error::ApplyError;

@@ -1,0 +1,4 @@
+//! Placeholder
+mod poll;
+mod state;
+mod track;

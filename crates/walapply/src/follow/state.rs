@@ -1,0 +1,104 @@
+//! What a running follower tells about itself, for the status command and for tests.
+//!
+//! Written by the follower, read by anybody at any time; readers get a copy and never hold it up.
+
+use parking_lot::Mutex;
+use segment::{Epoch, Millis, Name, Seq, Txid};
+use serde::Serialize;
+
+use super::track::Condition;
+
+/// An authenticated answer older than this says nothing about now.
+const ANSWER_FRESH_MS: u64 = 60_000;
+
+/// The shared state of one follower.
+#[derive(Debug, Default)]
+pub struct FollowState(Mutex<Facts>);
+
+/// A copy of the state at one instant.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FollowSnapshot {
+    /// The fleet's epoch as of the last object read.
+    pub epoch: Option<Epoch>,
+    /// The node that owns the log.
+    pub owner: Option<Name>,
+    /// The last object read and verified.
+    pub read: Option<Seq>,
+    /// The last object up to which every followed database has everything.
+    pub applied: Option<Seq>,
+    /// Whether the store answers.
+    pub store: StoreHealth,
+    /// What the follower as a whole waits for, or has just repaired; `None` when all is well.
+    pub notice: Option<String>,
+    /// All followed databases, by name.
+    pub databases: Vec<DatabaseStatus>,
+}
+
+/// Whether the store answers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StoreHealth {
+    /// Whether the last request was answered; `None` before the first.
+    pub reachable: Option<bool>,
+    /// When the store last answered, on its own clock.
+    pub last_ok: Option<Millis>,
+    /// The last error, while there is one.
+    pub error: Option<String>,
+}
+
+/// One database of the standby.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatabaseStatus {
+    /// Its name; the file is `NAME.db`.
+    pub name: Name,
+    /// Its tier.
+    pub tier: String,
+    /// How it stands.
+    pub state: Condition,
+    /// What it waits for, or what was repaired last.
+    pub detail: Option<String>,
+    /// The last object of the log whose change is in the file.
+    pub applied_seq: Option<Seq>,
+    /// Captured commits in the file.
+    pub applied_txid: Txid,
+    /// Age of the oldest durable commit that is not in the file; 0 when there is none, `None` when the store has not answered
+    /// for a minute.
+    pub apply_lag_seconds: Option<f64>,
+    /// Pages in the file.
+    pub pages: u32,
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// How often it was rebuilt since the follower started.
+    pub heals: u64,
+}
+
+/// What the follower writes.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) snapshot: FollowSnapshot,
+    /// Since when each database lags, in the order of the snapshot; on the store's clock.
+    pub(crate) lags_since: Vec<Option<Millis>>,
+    /// Store's clock minus ours.
+    pub(crate) offset_ms: i64,
+}
+
+impl FollowState {
+    /// A copy of the state, with ages as of `now` (our own clock).
+    #[must_use]
+    pub fn snapshot(&self, now: Millis) -> FollowSnapshot {
+        let facts = self.0.lock();
+        let mut snapshot = facts.snapshot.clone();
+        let store_now = now.offset(facts.offset_ms);
+        let is_fresh =
+            snapshot.store.last_ok.is_some_and(|last| store_now.since(last) < ANSWER_FRESH_MS);
+        for (database, since) in snapshot.databases.iter_mut().zip(&facts.lags_since) {
+            let lag = since.map_or(0, |since| store_now.since(since));
+            database.apply_lag_seconds = is_fresh.then(|| lag as f64 / 1_000.0);
+        }
+        snapshot
+    }
+
+    /// Replaces what is told.
+    pub(crate) fn publish(&self, facts: Facts) {
+        *self.0.lock() = facts;
+    }
+}

@@ -1,0 +1,436 @@
+//! What one database of the standby needs next: decisions only.
+//!
+//! Sections of the log arrive as [`Link`]s that chain by checksum: the state after one is the state before the next. A track
+//! holds those that the file does not have yet and hands out one [`Job`] at a time.
+//!
+//! - Where the file stands is found by content: the link whose pre-checksum is the file's checksum is the next to apply.
+//!   Links before it are only compared, never kept. If the log's end comes without a match, the file is rebuilt.
+//! - Invariant F1: a track is never silently stuck: it follows, or has a job, or a [`Condition`] that says what it waits
+//!   for and when it tries again.
+//! - A rebuild at `seq` covers every link up to `seq`; links that arrive meanwhile are kept and follow it.
+//! - After a restart nothing is applied before all links up to the sidecar's ceiling are here, so that no reader sees an older state than
+//!   it saw before.
+
+use std::collections::VecDeque;
+
+use segment::{Checksum, Millis, Seq, Txid};
+
+/// Links of one database held in memory beyond this many bytes are given up for a rebuild from the store.
+pub(crate) const QUEUE_BYTES_MAX: u64 = 96 << 20;
+/// First pause after a failed job; it doubles up to [`RETRY_PAUSE_MAX_MS`].
+const RETRY_PAUSE_MS: u64 = 250;
+const RETRY_PAUSE_MAX_MS: u64 = 30_000;
+
+/// One section of the log for this database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link<P> {
+    /// Its log object.
+    pub(crate) seq: Seq,
+    /// The checksum before it.
+    pub(crate) pre: Checksum,
+    /// The checksum after it.
+    pub(crate) post: Checksum,
+    /// The file began a new life: the state before is a base, not the state of the former life.
+    pub(crate) begins_life: bool,
+    /// The last commit in it.
+    pub(crate) last_txid: Txid,
+    /// When its oldest commit was made, on the store's clock.
+    pub(crate) oldest_commit: Millis,
+    /// Bytes held in memory.
+    pub(crate) bytes: u64,
+    /// What the worker needs.
+    pub(crate) payload: P,
+}
+
+/// What the log says about the database as of the last object read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Whether the database has content on the primary.
+    pub(crate) is_live: bool,
+    /// Its checksum.
+    pub(crate) checksum: Checksum,
+    /// The last object that changed it.
+    pub(crate) changed: Option<Seq>,
+    /// Its commits.
+    pub(crate) txid: Txid,
+}
+
+/// What is to be done with the database's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Job<P> {
+    /// Look at the file, or make an empty one.
+    Open,
+    /// Apply these as one transaction.
+    Apply(Vec<Link<P>>),
+    /// Make the file what the log says it is after the last object read.
+    Rebuild,
+    /// Look for changes made by others.
+    Look,
+}
+
+/// How a job failed, as far as the next step depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The same again later.
+    Wait,
+    /// The file must be rebuilt.
+    Rebuild,
+    /// The stored objects are damaged.
+    Distrust,
+}
+
+/// What an operator sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// Applied as far as the log was read, or about to be.
+    Live,
+    /// Being compared with the log, or rebuilt.
+    Healing,
+    /// Something outside must happen first: a lock, disk space, the store.
+    Waiting,
+    /// The store's objects for it are damaged; waiting for a newer base.
+    Corrupt,
+    /// It has no content on the primary, or not any more.
+    Empty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The file was not looked at yet.
+    Unknown,
+    /// It was looked at: no link matches its content so far.
+    Searching(Checksum),
+    /// The file is in the state before the first link.
+    Following,
+    /// The file must be rebuilt.
+    Stale,
+    /// A 0-byte file stands for a database without content.
+    Placeholder,
+}
+
+/// The state of one database.
+#[derive(Debug)]
+pub(crate) struct Track<P> {
+    stage: Stage,
+    queue: VecDeque<Link<P>>,
+    queued_bytes: u64,
+    is_busy: bool,
+    /// The object up to which a running rebuild covers, or a running batch applies.
+    running_to: Option<Seq>,
+    running_oldest: Option<Millis>,
+    hold_until: Option<Seq>,
+    applied: Option<Seq>,
+    applied_txid: Txid,
+    failures: u32,
+    retry_at: Millis,
+    trouble: Option<Trouble>,
+    look_wanted: bool,
+    /// Since when the file is known to lag, where no link tells it.
+    behind_since: Option<Millis>,
+}
+
+impl<P> Track<P> {
+    /// A database that was just heard of.
+    pub(crate) fn new(now: Millis) -> Self {
+        Self {
+            stage: Stage::Unknown,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            is_busy: false,
+            running_to: None,
+            running_oldest: None,
+            hold_until: None,
+            applied: None,
+            applied_txid: Txid::NONE,
+            failures: 0,
+            retry_at: now,
+            trouble: None,
+            look_wanted: false,
+            behind_since: Some(now),
+        }
+    }
+
+    /// A section was read from the log.
+    pub(crate) fn arrived(&mut self, link: Link<P>) {
+        if link.begins_life {
+            return self.go_stale(link.oldest_commit);
+        }
+        match self.stage {
+            Stage::Searching(actual) if link.pre == actual => {
+                self.stage = Stage::Following;
+                self.push(link);
+            }
+            Stage::Searching(_) | Stage::Placeholder => {}
+            Stage::Stale if self.running_to.is_none() => {}
+            Stage::Unknown | Stage::Following | Stage::Stale => self.push(link),
+        }
+    }
+
+    fn push(&mut self, link: Link<P>) {
+        self.queued_bytes += link.bytes;
+        self.queue.push_back(link);
+        let is_draining = self.stage == Stage::Following && self.trouble.is_none();
+        if self.queued_bytes > QUEUE_BYTES_MAX && !is_draining {
+            self.give_up_queue();
+        }
+    }
+
+    /// Frees the memory of links; the file is rebuilt from the store instead, where it cannot do without them.
+    pub(crate) fn give_up_queue(&mut self) {
+        let oldest = self.queue.front().map(|link| link.oldest_commit);
+        match (self.stage, oldest) {
+            (_, None) => {}
+            (Stage::Unknown, _) => self.drop_queue(),
+            // A rebuild that runs is followed by another one, which finds less to do.
+            (_, Some(oldest)) => self.go_stale(oldest),
+        }
+    }
+
+    fn drop_queue(&mut self) {
+        self.queue.clear();
+        self.queued_bytes = 0;
+    }
+
+    fn go_stale(&mut self, since: Millis) {
+        self.drop_queue();
+        self.hold_until = None;
+        self.running_to = None;
+        self.behind_since = self.behind_since.or(Some(since));
+        self.stage = Stage::Stale;
+    }
+
+    /// The file was looked at: its checksum, and the newest object that may be in it.
+    pub(crate) fn opened(
+        &mut self,
+        actual: Option<Checksum>,
+        ceiling: Option<Seq>,
+        expected: &Expected,
+        now: Millis,
+    ) {
+        self.succeeded();
+        if self.stage != Stage::Unknown {
+            return;
+        }
+        match actual {
+            // Whatever the file holds stays: the primary may bring the database back.
+            _ if !expected.is_live => self.rest_as_placeholder(),
+            None => self.go_stale(now),
+            Some(actual) => self.locate(actual, ceiling, expected),
+        }
+    }
+
+    fn rest_as_placeholder(&mut self) {
+        self.drop_queue();
+        self.stage = Stage::Placeholder;
+        self.behind_since = None;
+    }
+
+    fn locate(&mut self, actual: Checksum, ceiling: Option<Seq>, expected: &Expected) {
+        let next = self.queue.iter().position(|link| link.pre == actual);
+        let known = next.unwrap_or(self.queue.len());
+        let skipped: Vec<_> = self.queue.drain(..known).collect();
+        self.queued_bytes = self.queue.iter().map(|link| link.bytes).sum();
+        if next.is_none() && actual != expected.checksum {
+            self.stage = Stage::Searching(actual);
+            self.hold_until = ceiling;
+            return;
+        }
+        self.stage = Stage::Following;
+        self.behind_since = None;
+        match skipped.last() {
+            Some(link) => (self.applied, self.applied_txid) = (Some(link.seq), link.last_txid),
+            None if next.is_none() => {
+                (self.applied, self.applied_txid) = (expected.changed, expected.txid)
+            }
+            None => {}
+        }
+        self.hold_until = ceiling.filter(|ceiling| {
+            next.is_some() && self.applied.is_none_or(|applied| applied < *ceiling)
+        });
+    }
+
+    /// The log was read to its end, and this is what it says about the database there.
+    pub(crate) fn tail_reached(&mut self, expected: &Expected, now: Millis) {
+        self.hold_until = None;
+        match self.stage {
+            Stage::Searching(actual) if actual == expected.checksum => {
+                self.stage = Stage::Following;
+                self.behind_since = None;
+                (self.applied, self.applied_txid) = (expected.changed, expected.txid);
+            }
+            Stage::Searching(_) => self.go_stale(now),
+            Stage::Placeholder if expected.is_live => self.go_stale(now),
+            _ => {}
+        }
+    }
+
+    /// The log names a newer base: what was missing may be there now.
+    pub(crate) fn base_named(&mut self, now: Millis) {
+        if self.trouble == Some(Trouble::Distrust) {
+            self.retry_at = now;
+        }
+    }
+
+    /// The reader had to leave out objects of the log.
+    pub(crate) fn log_jumped(&mut self, expected: &Expected, now: Millis) {
+        match self.stage {
+            Stage::Unknown | Stage::Placeholder => self.drop_queue(),
+            Stage::Following
+                if self.queue.is_empty() && !self.is_busy && self.applied == expected.changed => {}
+            _ => self.go_stale(now),
+        }
+    }
+
+    /// A damaged object holds a section of this database.
+    pub(crate) fn section_damaged(&mut self, now: Millis) {
+        self.go_stale(now);
+    }
+
+    /// A look at the file is due.
+    pub(crate) fn want_look(&mut self) {
+        self.look_wanted = self.stage == Stage::Following;
+    }
+
+    /// What to do now, if anything.
+    pub(crate) fn next_job(&mut self, read_to: Option<Seq>, now: Millis) -> Option<Job<P>> {
+        if self.is_busy || now < self.retry_at {
+            return None;
+        }
+        let job = match self.stage {
+            Stage::Unknown => Job::Open,
+            Stage::Stale => {
+                self.drop_queue();
+                self.running_to = read_to;
+                Job::Rebuild
+            }
+            Stage::Following => self.batch()?,
+            Stage::Searching(_) | Stage::Placeholder => return None,
+        };
+        self.is_busy = true;
+        Some(job)
+    }
+
+    fn batch(&mut self) -> Option<Job<P>> {
+        let last = match self.queue.back() {
+            Some(link) => link.seq,
+            None => return std::mem::take(&mut self.look_wanted).then_some(Job::Look),
+        };
+        if self.hold_until.is_some_and(|ceiling| last < ceiling) {
+            return None;
+        }
+        self.hold_until = None;
+        self.running_to = Some(last);
+        self.running_oldest = self.queue.front().map(|link| link.oldest_commit);
+        self.queued_bytes = 0;
+        Some(Job::Apply(self.queue.drain(..).collect()))
+    }
+
+    /// A batch was applied up to this link.
+    pub(crate) fn applied(&mut self, seq: Seq, txid: Txid) {
+        self.succeeded();
+        (self.applied, self.applied_txid) = (Some(seq), txid);
+    }
+
+    /// The file was rebuilt as of an object of the log. Links up to there are in it.
+    pub(crate) fn rebuilt(&mut self, at: Option<Seq>, changed: Option<Seq>, txid: Txid) {
+        let is_still_wanted = self.running_to == at && self.stage == Stage::Stale;
+        self.succeeded();
+        (self.applied, self.applied_txid) = (changed, txid);
+        if is_still_wanted {
+            self.stage = Stage::Following;
+            self.behind_since = None;
+            while self.queue.front().is_some_and(|link| Some(link.seq) <= at) {
+                let dropped = self.queue.pop_front().map_or(0, |link| link.bytes);
+                self.queued_bytes -= dropped;
+            }
+        }
+    }
+
+    /// The log has no content for the database any more.
+    pub(crate) fn became_empty(&mut self) {
+        self.succeeded();
+        self.rest_as_placeholder();
+    }
+
+    /// A look found nothing.
+    pub(crate) fn looked(&mut self) {
+        self.succeeded();
+    }
+
+    /// A job failed; `unapplied` are its links.
+    pub(crate) fn failed(&mut self, trouble: Trouble, unapplied: Vec<Link<P>>, now: Millis) {
+        let was_following = self.stage == Stage::Following;
+        self.is_busy = false;
+        self.running_to = None;
+        let oldest = self.running_oldest.take();
+        self.trouble = Some(trouble);
+        self.failures = self.failures.saturating_add(1);
+        let pause = RETRY_PAUSE_MS << self.failures.saturating_sub(1).min(7);
+        self.retry_at = now.offset(pause.min(RETRY_PAUSE_MAX_MS).cast_signed());
+        if was_following && trouble == Trouble::Wait {
+            self.queued_bytes += unapplied.iter().map(|link| link.bytes).sum::<u64>();
+            unapplied.into_iter().rev().for_each(|link| self.queue.push_front(link));
+        } else if self.stage != Stage::Unknown {
+            self.go_stale(oldest.unwrap_or(now));
+        }
+        if was_following && trouble == Trouble::Rebuild {
+            self.retry_at = now;
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.is_busy = false;
+        self.running_to = None;
+        self.running_oldest = None;
+        self.failures = 0;
+        self.trouble = None;
+    }
+
+    /// What an operator sees.
+    pub(crate) fn condition(&self) -> Condition {
+        match (self.trouble, self.stage) {
+            (Some(Trouble::Distrust), _) => Condition::Corrupt,
+            (Some(Trouble::Wait), _) => Condition::Waiting,
+            (_, Stage::Following) => Condition::Live,
+            (_, Stage::Placeholder) => Condition::Empty,
+            _ => Condition::Healing,
+        }
+    }
+
+    /// Whether the file has everything that was read from the log.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        !self.is_busy
+            && self.queue.is_empty()
+            && matches!(self.stage, Stage::Following | Stage::Placeholder)
+    }
+
+    /// Whether a job runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// When a failed job is tried again; `None` when nothing failed.
+    pub(crate) fn retry_at(&self) -> Option<Millis> {
+        self.trouble.map(|_| self.retry_at)
+    }
+
+    /// Bytes of links held here, not counting those of a running job.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
+    /// The last object of the log whose change is in the file, and its commits.
+    pub(crate) fn applied_to(&self) -> (Option<Seq>, Txid) {
+        (self.applied, self.applied_txid)
+    }
+
+    /// When the oldest commit was made that is durable and not in the file; on the store's clock.
+    pub(crate) fn lags_since(&self) -> Option<Millis> {
+        let queued = self.queue.front().map(|link| link.oldest_commit);
+        [self.running_oldest, queued, self.behind_since].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

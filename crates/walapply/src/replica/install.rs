@@ -1,0 +1,136 @@
+//! Putting a whole database file in place: the first base, a new page size, a file beyond repair.
+//!
+//! A file is written beside its place, checked, synced and renamed; its first page carries the read-only mark from the
+//! beginning. A crash before the rename leaves `.NAME.db.installing`, which the next installation removes.
+//!
+//! An existing database is replaced only while no other connection reads it: a reader that kept the old file open would
+//! mix it with the new file's `-wal`. Its content is the new one without this wherever the page size is the same: then
+//! the pages that differ are applied as an ordinary change.
+//!
+//! A 0-byte file is not replaced at all but grown in place: a reader that has it open finds the content there.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use segment::{PageHashes, PageNo, PageSize, page_hash};
+
+use super::{Feed, Target, files, marked};
+use crate::error::ApplyError;
+use crate::sqlite::Checker;
+
+/// A complete, verified and synced file that is not yet in its place.
+pub(crate) struct Prepared {
+    temporary: PathBuf,
+    path: PathBuf,
+    /// Pages written.
+    pub(crate) pages_written: u64,
+}
+
+/// Writes all pages of `target` into a file beside `path`.
+pub(crate) fn prepare(
+    path: &Path,
+    page_size: PageSize,
+    target: &Target,
+    feed: &mut Feed<'_>,
+) -> Result<Prepared, ApplyError> {
+    let temporary = temporary_beside(path)?;
+    files::remove(&temporary)?;
+    let failed = |action| ApplyError::file(&temporary, action);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(failed("creating"))?;
+    let mut writer = Writer {
+        file: &file,
+        path: &temporary,
+        hashes: PageHashes::new(page_size),
+        pages: target.pages,
+        written: 0,
+    };
+    feed(&mut |page, image| writer.write(page, image))?;
+    let (hashes, pages_written) = (writer.hashes, writer.written);
+    if hashes.checksum() != target.after {
+        let when = format!("after {}", target.label);
+        return Err(ApplyError::Checksum {
+            path: path.to_owned(),
+            when,
+            expected: target.after,
+            actual: hashes.checksum(),
+        });
+    }
+    let bytes = u64::from(target.pages) * u64::from(page_size.get());
+    file.set_len(bytes).map_err(failed("setting the length"))?;
+    file.sync_all().map_err(failed("syncing"))?;
+    Ok(Prepared { temporary, path: path.to_owned(), pages_written })
+}
+
+/// Makes an empty file a database of this page size, so that a change can fill it.
+pub(crate) fn initialise_empty(path: &Path, page_size: PageSize) -> Result<(), ApplyError> {
+    Checker::open(path)?.initialise(page_size)
+}
+
+impl Prepared {
+    /// Puts the file where there is none.
+    pub(crate) fn place(self) -> Result<(), ApplyError> {
+        std::fs::rename(&self.temporary, &self.path)
+            .map_err(ApplyError::file(&self.path, "putting in place"))?;
+        files::sync_folder(&self.path)
+    }
+
+    /// Replaces a readable database, unless somebody reads it ([`ApplyError::Busy`]).
+    ///
+    /// Order: keep everybody out; move all of the old WAL into the old file, so that it is whole without it; remove the
+    /// empty companions; rename; let go. A crash between any two steps leaves the old database or the new one.
+    pub(crate) fn replace(self) -> Result<(), ApplyError> {
+        let old = Checker::open_alone(&self.path)?;
+        old.checkpoint_truncate()?;
+        files::remove(&files::companion(&self.path, "-wal"))?;
+        files::remove(&files::companion(&self.path, "-shm"))?;
+        self.place()
+    }
+
+    /// Removes the file again.
+    pub(crate) fn discard(self) -> Result<(), ApplyError> {
+        files::remove(&self.temporary)
+    }
+}
+
+struct Writer<'a> {
+    file: &'a File,
+    path: &'a Path,
+    hashes: PageHashes,
+    pages: u32,
+    written: u64,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, page: PageNo, image: &[u8]) -> Result<(), ApplyError> {
+        let page_size = self.hashes.page_size();
+        if image.len() != page_size.bytes() {
+            let detail = format!("{} bytes for a page of {page_size}", image.len());
+            return Err(ApplyError::Corrupt { what: "page image".into(), detail });
+        }
+        let is_known = self.hashes.get(page).is_some_and(|hash| hash != 0);
+        if page.get() > self.pages || page == page_size.lock_page() || is_known {
+            return Ok(());
+        }
+        self.hashes.set(page, page_hash(page, image));
+        self.written += 1;
+        let at = (u64::from(page.get()) - 1) * u64::from(page_size.get());
+        let written = match page {
+            PageNo::FIRST => self.file.write_all_at(&marked(image), at),
+            _ => self.file.write_all_at(image, at),
+        };
+        written.map_err(ApplyError::file(self.path, "writing"))
+    }
+}
+
+fn temporary_beside(path: &Path) -> Result<PathBuf, ApplyError> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name =
+        name.ok_or_else(|| ApplyError::Unfit(format!("{}: not a file name", path.display())))?;
+    Ok(path.with_file_name(format!(".{name}.installing")))
+}

@@ -1,0 +1,63 @@
+//! What is remembered about a standby database beside it: a hint of where to replay from, never a proof.
+//!
+//! `floor`: the newest log object whose effect is known to be durable in the file. `ceiling`: the newest that may be in it.
+//! The ceiling is written before a transaction begins, the floor is raised after what it names was synced. After a
+//! restart the file holds some state in between, and its checksum tells which; should it match none, all of (floor, ceiling]
+//! is replayed as one transaction. Losing the file costs reading, never correctness.
+//!
+//! Written to a temporary file and renamed: a crash leaves the old content or the new. It is not synced; after a power
+//! cut an old sidecar only makes the search longer.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use segment::{Incarnation, Name, Seq};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApplyError;
+
+/// A sidecar is some 150 bytes; more is not ours.
+const BYTES_MAX: u64 = 4_096;
+
+/// The content of a sidecar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sidecar {
+    /// The life of the database that the file belongs to.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Durable in the file.
+    pub(crate) floor: Option<Seq>,
+    /// Perhaps in the file.
+    pub(crate) ceiling: Option<Seq>,
+}
+
+/// Where the sidecar of `name` lies.
+pub(crate) fn path(state_dir: &Path, name: &Name) -> PathBuf {
+    state_dir.join("replicas").join(format!("{}.json", name.as_str()))
+}
+
+/// Reads a sidecar; one that is missing or unreadable counts as one that says nothing.
+pub(crate) fn read(path: &Path) -> Sidecar {
+    let mut text = String::new();
+    let read = fs::File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
+    match read.map(|_| serde_json::from_str(&text)) {
+        Ok(Ok(sidecar)) => sidecar,
+        Ok(Err(error)) => {
+            tracing::warn!(path = %path.display(), %error, "unreadable sidecar: going by the content of the database alone");
+            Sidecar::default()
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Sidecar::default(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "no sidecar: going by the content of the database alone");
+            Sidecar::default()
+        }
+    }
+}
+
+/// Replaces a sidecar.
+pub(crate) fn write(path: &Path, sidecar: &Sidecar) -> Result<(), ApplyError> {
+    let temporary = path.with_extension("json.new");
+    let text = serde_json::to_vec(sidecar).expect("BUG: three optional ids can be written as JSON");
+    fs::write(&temporary, text).map_err(ApplyError::file(&temporary, "writing"))?;
+    fs::rename(&temporary, path).map_err(ApplyError::file(path, "replacing"))
+}
