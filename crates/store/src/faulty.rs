@@ -117,17 +117,20 @@ impl<S: Store> Faulty<S> {
     /// The inner store's.
     pub fn land_late(&self) -> Result<(), StoreError> {
         let late = std::mem::take(&mut *self.late.lock());
-        for write in late {
-            match write {
-                LateWrite::PutIfAbsent(name, body) => drop(self.inner.put_if_absent(&name, &body)?),
-                LateWrite::Put(name, body) => drop(self.inner.put(&name, &body)?),
-                LateWrite::PutIfMatch(name, body, expected) => {
-                    drop(self.inner.put_if_match(&name, &body, expected.as_ref())?);
-                }
-                LateWrite::Delete(name) => drop(self.inner.delete(&name)?),
+        late.into_iter().try_for_each(|write| self.land(write))
+    }
+
+    fn land(&self, write: LateWrite) -> Result<(), StoreError> {
+        match write {
+            LateWrite::PutIfAbsent(name, body) => {
+                self.inner.put_if_absent(&name, &body).map(|_| ())
             }
+            LateWrite::Put(name, body) => self.inner.put(&name, &body).map(|_| ()),
+            LateWrite::PutIfMatch(name, body, expected) => {
+                self.inner.put_if_match(&name, &body, expected.as_ref()).map(|_| ())
+            }
+            LateWrite::Delete(name) => self.inner.delete(&name).map(|_| ()),
         }
-        Ok(())
     }
 
     fn read<T>(
