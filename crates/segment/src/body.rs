@@ -143,8 +143,7 @@ fn check_entries(shape: BodyShape, entries: &[u8], pages_bytes: usize) -> Result
         if pgno == lock_page {
             return Err(invalid("lock page in a body"));
         }
-        check_length(shape.page_size, encoding, length)
-            .map_err(|what| SegmentError::Page { pgno, what })?;
+        check_length(shape.page_size, pgno, encoding, length)?;
         last = pgno.get();
         length_sum += u64::from(length);
     }
@@ -157,14 +156,28 @@ fn check_entries(shape: BodyShape, entries: &[u8], pages_bytes: usize) -> Result
     Ok(())
 }
 
-fn check_length(page_size: PageSize, encoding: u8, length: u32) -> Result<(), &'static str> {
+fn check_length(
+    page_size: PageSize,
+    pgno: PageNo,
+    encoding: u8,
+    length: u32,
+) -> Result<(), SegmentError> {
     let fits = match encoding {
         RAW => length == page_size.get(),
         ZERO => length == 0,
         LZ4 => (1..page_size.get()).contains(&length),
-        _ => return Err("encoding of a newer format"),
+        newer => {
+            return Err(SegmentError::NewerFeature {
+                what: "page encoding",
+                value: newer.to_string(),
+            });
+        }
     };
-    if fits { Ok(()) } else { Err("length does not fit the encoding") }
+    if fits {
+        Ok(())
+    } else {
+        Err(SegmentError::Page { pgno, what: "length does not fit the encoding" })
+    }
 }
 
 /// One entry of the page table.

@@ -12,7 +12,7 @@ use crate::body::{BodyShape, EncodedBody, Pages, decode_body};
 use crate::cursor::Cursor;
 use crate::error::SegmentError;
 use crate::header::{HEADER_BYTES, Header, Lengths, SegmentKind};
-use crate::ids::{ContentHash, SegmentHash};
+use crate::ids::{ContentHash, DbId, SegmentHash};
 use crate::records::{self, Record};
 use crate::section::{InlineBody, SECTION_BYTES_MIN, SectionEntry};
 
@@ -171,6 +171,10 @@ pub fn decode_table(bytes: &[u8]) -> Result<Table, SegmentError> {
         body_bytes: lengths.body,
     };
     check_bodies(&table)?;
+    check_one_section_each(&table.sections)?;
+    if table.header.kind != SegmentKind::Log {
+        check_part(&table)?;
+    }
     Ok(table)
 }
 
@@ -224,16 +228,25 @@ fn check_bodies(table: &Table) -> Result<(), SegmentError> {
             offset: end,
         });
     }
-    if table.header.kind != SegmentKind::Log {
-        check_part(table)?;
-    }
     Ok(())
+}
+
+fn check_one_section_each(sections: &[SectionEntry]) -> Result<(), SegmentError> {
+    let mut databases: Vec<DbId> = sections.iter().map(|section| section.db).collect();
+    databases.sort_unstable();
+    match databases.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(_) => Err(SegmentError::Invalid {
+            what: "two sections of one database",
+            offset: HEADER_BYTES as u64,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A side object or base part holds pages of one database and says nothing else.
 fn check_part(table: &Table) -> Result<(), SegmentError> {
     let is_plain = match &table.sections[..] {
-        [section] => section.side.is_empty() && table.records.is_empty(),
+        [section] => section.body.is_some() && table.records.is_empty(),
         _ => false,
     };
     let what = "side object or base part with other contents than one section";
