@@ -81,6 +81,22 @@ mod tests {
         assert_eq!(plan(&limit(Some(256), Some(256)), 300), Plan::Refuse { limit: 256 });
     }
 
+    /// One test for both, since the limit belongs to the whole process.
+    #[test]
+    fn the_limit_of_this_process_follows_and_an_impossible_one_changes_nothing() {
+        let before = getrlimit(Resource::Nofile);
+        let soft = before.current.expect("test machines limit open files");
+        assert_eq!(ensure(soft), Ok(()));
+        assert_eq!(getrlimit(Resource::Nofile), before);
+        if before.maximum.is_none_or(|hard| hard > soft) {
+            assert_eq!(ensure(soft + 1), Ok(()));
+            assert_eq!(getrlimit(Resource::Nofile).current, Some(soft + 1));
+        }
+        let before = getrlimit(Resource::Nofile);
+        assert_eq!(ensure(u64::MAX - 1).map_err(|error| error.needed), Err(u64::MAX - 1));
+        assert_eq!(getrlimit(Resource::Nofile), before);
+    }
+
     #[test]
     fn a_refusal_tells_the_number() {
         let failure = Failure::from(TooFewDescriptors { needed: 340, limit: 256 });

@@ -78,7 +78,11 @@ pub(super) fn check(rules: &[DatabaseRule], tiers: &Tiers) -> Result<(), Complai
                 |error| Complaint::new(format!("`{pattern}` is not a valid pattern: {error}"));
             Pattern::new(pattern).map(drop).map_err(explain)
         }
-    })
+    })?;
+    rules
+        .iter()
+        .filter_map(|rule| rule.renamed_from.as_ref())
+        .try_for_each(|old| seen.refuse_living(old))
 }
 
 fn check_interval(rule: &DatabaseRule, whose: &str, tiers: &Tiers) -> Result<(), Complaint> {
@@ -107,6 +111,17 @@ impl Seen {
         match self.by_path.insert(path.into(), name.clone()) {
             Some(other) => Err(Complaint::new(format!(
                 "{} is listed as `{other}` and as `{name}`",
+                path.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// A name that is in use has no history to give away.
+    fn refuse_living(&self, old: &Name) -> Result<(), Complaint> {
+        match self.by_name.get(&old.key()) {
+            Some(path) => Err(Complaint::new(format!(
+                "renamed_from = \"{old}\", but {} has that name now",
                 path.display()
             ))),
             None => Ok(()),

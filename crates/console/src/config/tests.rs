@@ -91,6 +91,7 @@ fn what_makes_no_sense_together_is_refused() {
         (database("").replace("a.db", "a b.db"), "gives no valid name"),
         (database("").replace("'p1'", "'p9'"), "there is no tier `p9`"),
         (database("").replace("'p1'", "'p1-'"), "did you mean `p1`?"),
+        (database("name = 'b'\nrenamed_from = 'B'"), "but /srv/a.db has that name now"),
         (database("sync_interval = '1m'"), "longer than the rpo_bound"),
         (database("sync_interval = '1ms'"), "must lie between 10ms and 1d"),
         ("[[databases]]\nglob = '/a/***'\ntier = 'p1'\n".into(), "is not a valid pattern"),
