@@ -35,8 +35,11 @@ pub(crate) enum Sealing<'a> {
     /// The machine never seals.
     Never,
     /// By the caller's function.
-    By(&'a mut dyn FnMut(&Place, Option<&Segment>) -> Result<Encoded, LogError>),
+    By(&'a mut Seal<'a>),
 }
+
+/// Builds the bytes for a slot behind the object before it, if that was read.
+pub(crate) type Seal<'a> = dyn FnMut(&Place, Option<&Segment>) -> Result<Encoded, LogError> + 'a;
 
 impl<'a> Io<'a> {
     pub(crate) fn new(store: &'a dyn Store, fleet: Option<FleetId>) -> Io<'a> {

@@ -33,7 +33,7 @@ pub enum End {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// The next segment.
-    Segment(Segment),
+    Segment(Box<Segment>),
     /// Nothing yet.
     Tail {
         /// The store's clock.
@@ -92,7 +92,7 @@ impl Reader {
         match self.batch(1, u64::MAX)? {
             Batch::Behind { retired } => Ok(Step::Behind { retired }),
             Batch::Accepted { segments, server, .. } => match segments.into_iter().next() {
-                Some(segment) => Ok(Step::Segment(segment)),
+                Some(segment) => Ok(Step::Segment(Box::new(segment))),
                 None => Ok(Step::Tail { server }),
             },
         }
