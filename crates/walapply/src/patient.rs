@@ -1,0 +1,96 @@
+//! A store whose reads are tried again where that may help.
+//!
+//! Commands that read much (restore, verify, list) must not fail for one lost packet. Only reads are repeated: what a
+//! write does after an unknown answer is for the protocol to decide. The waits double, so a store that is really gone is
+//! reported within a few seconds.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use segment::ObjectName;
+use store::{ETag, ErrorClass, Listing, Object, Put, Reply, Store, StoreError, Swap};
+
+/// Tries before an error is believed: with the waits below, about 3 s.
+const TRIES: u32 = 5;
+/// The first wait.
+const WAIT: Duration = Duration::from_millis(200);
+/// The longest wait that a throttling store may ask for.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// See the module's documentation.
+pub(crate) struct Patient(Arc<dyn Store>);
+
+impl Patient {
+    /// The same store with patience.
+    pub(crate) fn new(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Self(store))
+    }
+
+    fn again<T>(
+        &self,
+        read: impl Fn(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut wait = WAIT;
+        for _ in 1..TRIES {
+            match read(&*self.0) {
+                Err(error) if error.class() == ErrorClass::Retry => {
+                    tracing::warn!(%error, "the store did not answer, trying again");
+                    std::thread::sleep(asked_for(&error).unwrap_or(wait));
+                    wait *= 2;
+                }
+                answer => return answer,
+            }
+        }
+        read(&*self.0)
+    }
+}
+
+fn asked_for(error: &StoreError) -> Option<Duration> {
+    error.retry_after().map(|wait| Duration::from_millis(wait.get()).min(WAIT_MAX))
+}
+
+impl Store for Patient {
+    fn put_if_absent(&self, name: &ObjectName, body: &[u8]) -> Result<Reply<Put>, StoreError> {
+        self.0.put_if_absent(name, body)
+    }
+
+    fn put(&self, name: &ObjectName, body: &[u8]) -> Result<Reply<()>, StoreError> {
+        self.0.put(name, body)
+    }
+
+    fn put_if_match(
+        &self,
+        name: &ObjectName,
+        body: &[u8],
+        expected: Option<&ETag>,
+    ) -> Result<Reply<Swap>, StoreError> {
+        self.0.put_if_match(name, body, expected)
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Reply<Option<Object>>, StoreError> {
+        self.again(|store| store.get(name))
+    }
+
+    fn get_range(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+    ) -> Result<Reply<Option<Bytes>>, StoreError> {
+        self.again(|store| store.get_range(name, range.clone()))
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Reply<Listing>, StoreError> {
+        self.again(|store| store.list(prefix, after, limit))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<Reply<bool>, StoreError> {
+        self.0.delete(name)
+    }
+}
