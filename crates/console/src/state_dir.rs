@@ -95,7 +95,7 @@ impl From<StateDirError> for Failure {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl StateDir {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         let lock = take_lock(path)?;
         check_layout(path, program)?;
-        Ok(Self { path: path.into(), _lock: lock })
+        Ok(Self { path: path.into(), lock })
     }
 
     /// The folder.
@@ -127,6 +127,11 @@ impl StateDir {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// A second holder of the same lock: the folder is free only when both are dropped.
+    pub(crate) fn hold(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 }
 

@@ -3,9 +3,10 @@
 //! The socket is bound in a private folder, gets its mode there and is then renamed into place: at no moment can another
 //! user connect, and a leftover socket is replaced in one step. Each conversation has its own thread, a few at a time,
 //! so that one slow client does not keep the next one waiting. Dropping the server ends the listening and removes the
-//! file; conversations under way finish by themselves.
+//! file; conversations under way finish by themselves. The server keeps the folder locked while it lives, so that the
+//! file it removes is never another process's.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -34,6 +35,7 @@ pub struct Server {
     socket: PathBuf,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    _lock: File,
 }
 
 impl Server {
@@ -45,6 +47,7 @@ impl Server {
         state_dir: &StateDir,
         handler: impl Fn(Request) -> Value + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        let lock = state_dir.hold()?;
         let listener = bind(state_dir.path())?;
         let stopping = Arc::new(AtomicBool::new(false));
         let listening = Listening {
@@ -55,7 +58,12 @@ impl Server {
         let thread = thread::Builder::new()
             .name("control".into())
             .spawn(move || listening.run(&listener))?;
-        Ok(Self { socket: state_dir.file(SOCKET_FILE), stopping, thread: Some(thread) })
+        Ok(Self {
+            socket: state_dir.file(SOCKET_FILE),
+            stopping,
+            thread: Some(thread),
+            _lock: lock,
+        })
     }
 }
 

@@ -92,3 +92,14 @@ fn a_silent_client_does_not_keep_others_waiting() {
     let _silent = UnixStream::connect(scratch.path().join(SOCKET_FILE)).unwrap();
     assert!(ask(scratch.path(), &Request::new("status"), TIMEOUT).is_ok());
 }
+
+#[test]
+fn the_folder_stays_locked_while_the_socket_is_served() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = StateDir::lock(scratch.path(), "walship").unwrap();
+    let server = serve(&state);
+    drop(state);
+    assert!(StateDir::lock(scratch.path(), "walship").is_err());
+    drop(server);
+    StateDir::lock(scratch.path(), "walship").unwrap();
+}
