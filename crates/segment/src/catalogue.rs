@@ -85,6 +85,12 @@ pub struct CatalogueEntry {
     /// Its newest base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRecord>,
+    /// Bytes of pages in its sections since the base was named.
+    #[serde(default)]
+    pub bytes_since_base: u64,
+    /// Log objects with a section of it since the base was named.
+    #[serde(default)]
+    pub objects_since_base: u32,
 }
 
 impl Catalogue {
@@ -115,7 +121,7 @@ impl Catalogue {
             Record::Fence { .. } | Record::Handover {} => {}
             Record::Catalogue(catalogue) => *self = catalogue.clone(),
             Record::Announce(announcement) => self.announce(announcement),
-            Record::Base(base) => self.entry(base.db)?.base = Some(base.clone()),
+            Record::Base(base) => self.entry(base.db)?.absorb_base(base),
             Record::Retired { db } => self.entry(*db)?.state = DatabaseState::Retired,
             Record::Renamed { db, name } => self.entry(*db)?.name = name.clone(),
         }
@@ -154,7 +160,15 @@ impl CatalogueEntry {
             checksum: Checksum::EMPTY,
             changed: None,
             base: None,
+            bytes_since_base: 0,
+            objects_since_base: 0,
         }
+    }
+
+    fn absorb_base(&mut self, base: &BaseRecord) {
+        self.base = Some(base.clone());
+        self.bytes_since_base = 0;
+        self.objects_since_base = 0;
     }
 
     fn absorb_section(&mut self, section: &SectionEntry, seq: Option<Seq>) {
@@ -166,6 +180,8 @@ impl CatalogueEntry {
         self.txid = section.last_txid;
         self.checksum = section.post;
         self.changed = seq;
+        self.bytes_since_base += u64::from(section.page_count) * u64::from(section.page_size.get());
+        self.objects_since_base = self.objects_since_base.saturating_add(1);
         // A base of an earlier life is not what later changes build on.
         self.base.take_if(|base| base.incarnation != section.incarnation);
     }

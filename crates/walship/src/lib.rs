@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The primary's side: captures every committed transaction of a fleet of SQLite databases and appends
+//! it to the fleet's log, without ever writing to a database.
+//!
+//! Where to start reading: [`attached`] holds the invariant that nothing is lost (C1), [`handover`] the
+//! decision when to move on, [`wal_range`] the proof that what is read was committed (C2), [`database`]
+//! one database through all its states, [`fleet`] all of them, [`flush`] what makes changes durable.
+
+pub mod ask;
+pub mod assemble;
+pub mod attached;
+pub mod base;
+pub mod bases;
+pub mod check;
+pub mod cli;
+pub mod compare;
+pub mod database;
+pub mod error;
+pub mod fleet;
+pub mod flush;
+pub mod handover;
+pub mod identity;
+pub mod image;
+pub mod keep;
+pub mod memory;
+pub mod pending;
+pub mod pinned;
+pub mod pool;
+pub mod relief;
+pub mod replicate;
+pub mod roster;
+pub mod shipped;
+pub mod sqlite;
+pub mod status;
+pub mod wal_index;
+pub mod wal_range;

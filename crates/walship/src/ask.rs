@@ -1,0 +1,115 @@
+//! `walship status`: asks the running program, else reads the log.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use console::config::WalshipConfig;
+use console::control::{AskError, Request, ask};
+use console::output::{self, Align, Table, known};
+use console::{ExitCode, Failure};
+use fleet_log::LogError;
+use serde_json::Value;
+
+use crate::replicate::failure;
+use crate::status;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prints the status.
+///
+/// # Errors
+/// When neither a running program nor the store answers.
+pub fn run(config: &WalshipConfig, json: bool) -> Result<(), Failure> {
+    let answer = match ask(&config.state_dir, &Request::new("status"), TIMEOUT) {
+        Ok(answer) => answer,
+        Err(AskError::NotRunning { .. }) => of_log(config)?,
+        Err(error) => return Err(Failure::from_error(ExitCode::Failed, &error)),
+    };
+    output::print(json, &answer, || human(&answer))
+        .map_err(|error| Failure::from_error(ExitCode::Failed, &error))
+}
+
+fn of_log(config: &WalshipConfig) -> Result<Value, Failure> {
+    let store = store::settings::open(&config.store, false)
+        .map_err(|error| Failure::from_error(error.class().into(), &error))?;
+    let found = fleet_log::held(&*store).and_then(|held| {
+        let Some(held) = held else { return Ok(None) };
+        let seq =
+            held.last.header.seq.ok_or_else(|| LogError::NotALog {
+                detail: "its last object has no number".into(),
+            })?;
+        let snapshot = fleet_log::catalogue_at(&*store, seq)?;
+        Ok(Some(status::of_log(
+            &config.fleet,
+            &snapshot.catalogue,
+            held.tail.epoch,
+            held.tail.owner,
+            Some(seq),
+        )))
+    });
+    let status = found.map_err(|error| failure(&error))?.unwrap_or_else(|| {
+        status::of_log(&config.fleet, &segment::Catalogue::default(), None, None, None)
+    });
+    serde_json::to_value(status).map_err(|error| Failure::from_error(ExitCode::Failed, &error))
+}
+
+fn human(status: &Value) -> String {
+    let mut text = String::new();
+    let word = |value: &Value| {
+        value.as_str().map_or_else(
+            || if value.is_null() { output::UNKNOWN.to_owned() } else { value.to_string() },
+            str::to_owned,
+        )
+    };
+    let head = writeln!(
+        text,
+        "fleet {}, {}; owner {}, epoch {}; captured {}, durable {}",
+        word(&status["fleet"]),
+        if status["running"] == true { "running" } else { "not running (as the store says)" },
+        word(&status["owner"]),
+        word(&status["epoch"]),
+        word(&status["seq"]["captured"]),
+        word(&status["seq"]["durable"]),
+    );
+    debug_assert!(head.is_ok(), "BUG: writing to a String cannot fail");
+    if let Some(error) = status["store"]["error"].as_str() {
+        text.push_str(&format!("the store does not answer: {error}\n"));
+    }
+    text.push_str(&table(status).to_string());
+    text
+}
+
+fn table(status: &Value) -> Table {
+    use Align::{Left, Right};
+    let mut table = Table::new([
+        ("database", Left),
+        ("tier", Left),
+        ("state", Left),
+        ("RPO now", Right),
+        ("last commit", Right),
+        ("size", Right),
+        ("WAL", Right),
+    ]);
+    for database in status["databases"].as_array().into_iter().flatten() {
+        let text = |key: &str| database[key].as_str().unwrap_or_default().to_owned();
+        let age = |key: &str| {
+            known(database[key].as_f64(), |seconds| {
+                output::age(Duration::from_secs_f64(seconds.max(0.0)))
+            })
+        };
+        let size = |key: &str| known(database[key].as_u64(), output::bytes);
+        let state = database["detail"]
+            .as_str()
+            .map_or_else(|| text("state"), |detail| format!("{}: {detail}", text("state")));
+        table.row([
+            text("name"),
+            text("tier"),
+            state,
+            age("rpo_seconds"),
+            age("committed_age_seconds"),
+            size("bytes"),
+            size("wal_bytes"),
+        ]);
+    }
+    table
+}

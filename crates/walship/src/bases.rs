@@ -1,0 +1,122 @@
+//! The thread that makes bases, one at a time and the smallest first: a fleet's first upload gives its
+//! small databases a base within moments, and needs the memory and the spool of one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use store::Store;
+
+use crate::base::{Author, Spooled, Subject};
+use crate::error::CaptureError;
+use crate::fleet::{Fleet, Member};
+
+/// How often the thread looks for work.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause after the store did not take a part.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Numbers for the objects of this start of the program: base parts and side objects.
+#[derive(Debug, Default)]
+pub struct Numbers(AtomicU64);
+
+impl Numbers {
+    /// The next number.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What making bases needs.
+pub struct BaseMaker {
+    /// The databases.
+    pub fleet: Arc<Fleet>,
+    /// Where bases go.
+    pub store: Arc<dyn Store>,
+    /// Who writes them.
+    pub author: Author,
+    /// Folder for copies on their way.
+    pub spool: PathBuf,
+    /// Shared with the flusher.
+    pub numbers: Arc<Numbers>,
+}
+
+impl BaseMaker {
+    /// Makes bases until `stop`.
+    pub fn run(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            match self.next() {
+                Some(member) => self.make(&member, stop),
+                None => std::thread::sleep(LOOK_INTERVAL),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Arc<Member>> {
+        let wants = |member: &Arc<Member>| {
+            member
+                .try_database(Duration::ZERO)
+                .filter(|database| database.wants_base())
+                .map(|database| database.size())
+        };
+        self.fleet
+            .members()
+            .into_iter()
+            .filter_map(|member| wants(&member).map(|size| (size, member)))
+            .min_by_key(|(size, _)| *size)
+            .map(|(_, member)| member)
+    }
+
+    fn make(&self, member: &Member, stop: &AtomicBool) {
+        let Some((spooled, name)) = self.copy(member) else { return };
+        let record = loop {
+            match spooled.upload(&*self.store) {
+                Ok(record) => break Some(record),
+                Err(error) if stop.load(Ordering::Relaxed) => {
+                    tracing::warn!(db = %name, %error, "the base was not uploaded");
+                    break None;
+                }
+                Err(error) => {
+                    tracing::warn!(db = %name, %error, "the base was not uploaded, trying again");
+                    std::thread::sleep(RETRY_INTERVAL);
+                }
+            }
+        };
+        if let Some(record) = &record {
+            tracing::info!(db = %name, bytes = record.bytes, pages = record.pages, "base uploaded");
+        }
+        member.finish_base(record);
+    }
+
+    fn copy(&self, member: &Member) -> Option<(Spooled, segment::Name)> {
+        let (pinned, subject) = {
+            let mut database = member
+                .try_database(Duration::from_secs(1))
+                .filter(|database| database.wants_base())?;
+            let pinned = database.pin(&|| self.fleet.now())?;
+            let spec = database.spec();
+            let (incarnation, txid) = database.incarnation()?;
+            (
+                pinned,
+                Subject {
+                    db: spec.id,
+                    name: spec.name.clone(),
+                    incarnation,
+                    class_hours: spec.class_hours,
+                    txid,
+                },
+            )
+        };
+        let copied: Result<Spooled, CaptureError> =
+            Spooled::copy(&pinned, &subject, &self.author, &self.spool, || self.numbers.next());
+        match copied {
+            Ok(spooled) => Some((spooled, subject.name)),
+            Err(error) => {
+                tracing::warn!(db = %subject.name, %error, "the base was not copied");
+                member.finish_base(None);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The command line of `walship`: what may be typed, and nothing of what it does.
+
+use clap::{Args, Parser, Subcommand};
+use console::cli::{ConfigArgs, OutputArgs, ShellCommand};
+
+/// Ships the WAL of a fleet of SQLite databases to an object store.
+#[derive(Debug, Parser)]
+#[command(name = "walship", version, about, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  walship check -c walship.toml        is everything ready?
+  walship replicate -c walship.toml    ship every commit until SIGTERM
+  walship status -c walship.toml       how old is the oldest commit that is not safe yet?
+
+Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 fenced, 4 corrupt, 5 store unreachable";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ship every commit of every database until told to stop
+    #[command(after_help = REPLICATE)]
+    Replicate(ReplicateArgs),
+    /// Check the configuration, the store and every database; change nothing
+    #[command(after_help = "Example:\n  walship check -c walship.toml --json")]
+    Check(ConfigArgs),
+    /// Show how far the running program is, or, where none runs, what the store says
+    #[command(
+        after_help = "Example:\n  walship status -c walship.toml --json | jq '.databases[].rpo_seconds'"
+    )]
+    Status(ConfigArgs),
+    /// Completions and manual pages
+    #[command(flatten)]
+    Shell(ShellCommand),
+}
+
+const REPLICATE: &str = "\
+Examples:
+  walship replicate -c walship.toml          until SIGTERM or SIGINT, with a final flush
+  walship replicate -c walship.toml --once   ship everything there is, then exit";
+
+/// `walship replicate`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplicateArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Ship everything there is, then exit
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

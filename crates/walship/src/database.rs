@@ -1,0 +1,608 @@
+//! One database of the fleet through all its states: not there yet, empty, locked, attached, replaced.
+//!
+//! A `Database` is used by one thread at a time, behind a mutex. Nothing in it waits for another database
+//! or for the store, except the rebuilding of page hashes when it is attached for the first time.
+//!
+//! What was captured is never dropped: when continuity breaks or the file is replaced, the changes
+//! captured so far are sealed as they are and shipped before what comes after them.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use segment::{BaseRecord, DbId, Incarnation, Millis, Name, PageHashes, PageNo, Seq, Txid};
+
+use crate::attached::{Attached, Counters};
+use crate::compare::Known;
+use crate::error::CaptureError;
+use crate::handover::Action;
+use crate::identity::{self, FileId, PathState};
+use crate::pending::Change;
+use crate::pinned::Pinned;
+
+/// How often a path without a usable database is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a locked database is tried again.
+const LOCKED_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a refused or failing one is tried again.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(15);
+/// How often the same complaint is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the configuration says about a database.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Its identity in the log.
+    pub id: DbId,
+    /// Its name.
+    pub name: Name,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its tier.
+    pub tier: String,
+    /// Its retention class.
+    pub class_hours: u32,
+    /// How long a change may wait.
+    pub sync_interval: Duration,
+    /// WAL size above which the last resort is taken.
+    pub force_above: Option<u64>,
+}
+
+/// What is the matter with a database right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Not looked at yet.
+    Starting,
+    /// No file.
+    Missing,
+    /// A file of 0 bytes.
+    Empty,
+    /// Held exclusively by an application.
+    Locked,
+    /// Cannot be replicated, and why.
+    Refused(String),
+    /// An error that may pass.
+    Failing(String),
+    /// Captured.
+    Live,
+}
+
+impl Condition {
+    /// Why, where a word does not say it.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Refused(why) | Self::Failing(why) => Some(why),
+            Self::Locked => Some("an application holds it exclusively (locking_mode=EXCLUSIVE?)"),
+            _ => None,
+        }
+    }
+
+    /// One word for tables.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Missing => "missing",
+            Self::Empty => "empty",
+            Self::Locked => "locked",
+            Self::Refused(_) => "refused",
+            Self::Failing(_) => "failing",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// A change on its way into a segment.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The change.
+    pub change: Change,
+    /// The base that the first change of an incarnation stands on, and the hashes of its pages.
+    pub base: Option<(BaseRecord, PageHashes)>,
+}
+
+/// What became durable.
+#[derive(Debug, Clone)]
+pub struct Acknowledged {
+    /// The log object that holds it.
+    pub seq: Seq,
+    /// The life of the file.
+    pub incarnation: Incarnation,
+    /// Hashes of its pages.
+    pub hashes: Vec<(PageNo, u64)>,
+    /// Pages after it.
+    pub pages_after: u32,
+    /// Its last commit.
+    pub txid: Txid,
+    /// Bytes of pages it held.
+    pub bytes: u64,
+}
+
+/// The state that the log holds.
+#[derive(Debug, Clone)]
+pub struct Shipped {
+    /// Incarnation, commits, page hashes.
+    pub known: Known,
+    /// The log object that changed it last.
+    pub seq: Seq,
+    /// Bytes of pages shipped since the newest base.
+    pub bytes_since_base: u64,
+    /// Log objects that touched it since the newest base.
+    pub objects_since_base: u32,
+}
+
+/// Where the next base stands.
+#[derive(Debug)]
+enum Base {
+    Idle,
+    Copying { incarnation: Incarnation, hashes: PageHashes, at: Option<Seq> },
+    Ready { record: BaseRecord, hashes: PageHashes, at: Option<Seq> },
+}
+
+enum State {
+    Detached { retry_at: Instant, captured: Option<Known> },
+    Attached(Box<Attached>),
+}
+
+/// See the module's text.
+pub struct Database {
+    spec: Spec,
+    state: State,
+    condition: Condition,
+    complained: Option<(Instant, Condition)>,
+    file: Option<FileId>,
+    shipped: Option<Shipped>,
+    sealed: VecDeque<Outgoing>,
+    base: Base,
+    new_incarnation: fn() -> Incarnation,
+}
+
+/// Time as both clocks show it: the monotonic one decides, the other is written down.
+pub type Now = (Instant, Millis);
+
+impl Database {
+    /// A database that was not looked at yet. `shipped` is what the log holds of it, `file` the file it
+    /// was when the program last ran.
+    #[must_use]
+    pub fn new(
+        spec: Spec,
+        shipped: Option<Shipped>,
+        file: Option<FileId>,
+        new_incarnation: fn() -> Incarnation,
+        now: Instant,
+    ) -> Self {
+        let captured = shipped.as_ref().map(|shipped| shipped.known.clone());
+        Self {
+            spec,
+            state: State::Detached { retry_at: now, captured },
+            condition: Condition::Starting,
+            complained: None,
+            file,
+            shipped,
+            sealed: VecDeque::new(),
+            base: Base::Idle,
+            new_incarnation,
+        }
+    }
+
+    /// What the configuration says.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Takes a changed tier or interval.
+    pub fn respecify(&mut self, spec: Spec) {
+        self.spec = spec;
+    }
+
+    /// What is the matter.
+    #[must_use]
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// The state that the log holds.
+    #[must_use]
+    pub fn shipped(&self) -> Option<&Shipped> {
+        self.shipped.as_ref()
+    }
+
+    /// The file that is, or was last, attached.
+    #[must_use]
+    pub fn file(&self) -> Option<FileId> {
+        self.file
+    }
+
+    /// Counters of the attached database.
+    #[must_use]
+    pub fn counters(&self) -> Option<Counters> {
+        self.attached().map(Attached::counters)
+    }
+
+    /// When the newest commit since attaching was noticed.
+    #[must_use]
+    pub fn last_commit(&self) -> Option<Millis> {
+        self.attached().and_then(Attached::last_commit)
+    }
+
+    /// Pages and WAL bytes, when attached.
+    #[must_use]
+    pub fn size(&self) -> Option<(u32, u64, u64)> {
+        self.attached().map(|a| {
+            (
+                a.hashes().page_count(),
+                u64::from(a.hashes().page_count()) * u64::from(a.hashes().page_size().get()),
+                a.wal_bytes(),
+            )
+        })
+    }
+
+    /// When the oldest commit that no segment holds was noticed; segments on their way do not count here.
+    #[must_use]
+    pub fn dirty_since(&self) -> Option<Millis> {
+        let sealed = self.sealed.front().map(|outgoing| outgoing.change.oldest_commit);
+        let first_base = self.first_base_is_ready().then_some(Millis::new(0));
+        sealed.or(first_base).or_else(|| {
+            self.attached().filter(|a| !a.needs_first_base()).and_then(Attached::dirty_since)
+        })
+    }
+
+    /// When the oldest commit that no segment holds was noticed, also while the first base is on its way.
+    #[must_use]
+    pub fn uncaptured_since(&self) -> Option<Millis> {
+        self.sealed
+            .front()
+            .map(|outgoing| outgoing.change.oldest_commit)
+            .or_else(|| self.attached().and_then(Attached::dirty_since))
+    }
+
+    /// True while the first base of the file is on its way.
+    #[must_use]
+    pub fn is_basing(&self) -> bool {
+        self.attached().is_some_and(Attached::needs_first_base)
+    }
+
+    /// True if a later base waits to be named.
+    #[must_use]
+    pub fn has_base_record(&self) -> bool {
+        matches!(self.base, Base::Ready { at: Some(_), .. }) && !self.is_basing()
+    }
+
+    fn first_base_is_ready(&self) -> bool {
+        matches!(self.base, Base::Ready { .. }) && self.is_basing()
+    }
+
+    fn attached(&self) -> Option<&Attached> {
+        match &self.state {
+            State::Attached(attached) => Some(attached),
+            State::Detached { .. } => None,
+        }
+    }
+
+    /// A glance that costs no system call while nothing happens: what there is to [`Self::work`] on, and
+    /// when to glance again.
+    pub fn glance(&mut self, now: Now) -> (Option<Action>, Instant) {
+        match &mut self.state {
+            State::Attached(attached) => {
+                let decision = attached.glance(now);
+                let is_due = decision.action != Action::Wait || attached.is_check_due(now.0);
+                (is_due.then_some(decision.action), decision.next_peek)
+            }
+            State::Detached { retry_at, .. } => {
+                ((now.0 >= *retry_at).then_some(Action::Wait), *retry_at)
+            }
+        }
+    }
+
+    /// True if nothing is committed that is not captured, as far as a glance can tell.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        self.attached().is_none_or(Attached::is_still)
+    }
+
+    /// Does what a glance found due: attaches, captures, checkpoints. Errors end up in the condition.
+    pub fn work(&mut self, action: Action, clock: &dyn Fn() -> Now) {
+        let result = match &mut self.state {
+            State::Detached { .. } => self.look(clock()),
+            State::Attached(attached) => act(attached, action, clock, &self.spec),
+        };
+        if let Err(error) = result {
+            self.fail(error, clock());
+        }
+    }
+
+    /// Captures everything committed up to now.
+    pub fn capture(&mut self, clock: &dyn Fn() -> Now) {
+        if let State::Attached(attached) = &mut self.state
+            && !attached.is_still()
+            && let Err(error) = attached.hand_over(clock())
+        {
+            self.fail(error, clock());
+        }
+    }
+
+    fn look(&mut self, now: Now) -> Result<(), CaptureError> {
+        let found = identity::look(&self.spec.path)
+            .map_err(|source| CaptureError::Io { operation: "look at the file", source })?;
+        match found {
+            PathState::Missing => self.wait(Condition::Missing, LOOK_INTERVAL, now.0),
+            PathState::Empty => self.wait(Condition::Empty, LOOK_INTERVAL, now.0),
+            PathState::Refused(why) => return Err(CaptureError::Refused(why.into())),
+            PathState::File(file) => self.attach(file, now)?,
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, file: FileId, now: Now) -> Result<(), CaptureError> {
+        let State::Detached { captured, .. } = &self.state else { return Ok(()) };
+        let is_same_file = self.file.is_none_or(|before| before == file);
+        let known = captured.clone().filter(|_| is_same_file);
+        let attached = Attached::open(
+            &self.spec.path,
+            known,
+            (self.new_incarnation)(),
+            self.spec.force_above,
+            now,
+        )?;
+        tracing::info!(db = %self.spec.name, new = attached.needs_first_base(), pages = attached.hashes().page_count(), "attached");
+        self.file = Some(file);
+        self.base = Base::Idle;
+        self.state = State::Attached(Box::new(attached));
+        self.condition = Condition::Live;
+        Ok(())
+    }
+
+    fn wait(&mut self, condition: Condition, interval: Duration, now: Instant) {
+        self.complain(&condition, now);
+        self.condition = condition;
+        if let State::Detached { retry_at, captured } = &mut self.state {
+            *retry_at = now + interval;
+            if self.condition == Condition::Missing {
+                // What comes to this path next is another life.
+                *captured = None;
+                self.file = None;
+            }
+        }
+    }
+
+    /// Leaves the attached state in the way the error asks for.
+    fn fail(&mut self, error: CaptureError, now: Now) {
+        if let (CaptureError::Locked(_), State::Attached(_)) = (&error, &self.state) {
+            // Our read transaction still stands: the next glance tries again.
+            tracing::debug!(db = %self.spec.name, %error, "not handed over this time");
+            return;
+        }
+        self.detach(now.0);
+        let (condition, interval) = match &error {
+            CaptureError::Locked(_) => (Condition::Locked, LOCKED_INTERVAL),
+            CaptureError::Refused(why) => (Condition::Refused(why.clone()), REFUSED_INTERVAL),
+            CaptureError::Continuity { .. } | CaptureError::Replaced { .. } => {
+                tracing::warn!(db = %self.spec.name, %error, "attaching anew and comparing all pages");
+                (Condition::Starting, Duration::ZERO)
+            }
+            error => (Condition::Failing(error.to_string()), LOCKED_INTERVAL),
+        };
+        self.wait(condition, interval, now.0);
+    }
+
+    /// Closes the connections; what was captured is kept.
+    fn detach(&mut self, now: Instant) {
+        let State::Attached(attached) = &mut self.state else { return };
+        let is_shippable = !attached.needs_first_base();
+        let captured = is_shippable.then(|| Known {
+            incarnation: attached.incarnation(),
+            txid: attached.txid(),
+            hashes: attached.hashes().clone(),
+        });
+        if is_shippable && let Some(change) = attached.seal(Millis::new(0)) {
+            self.sealed.push_back(Outgoing { change, base: None });
+        }
+        self.base = Base::Idle;
+        self.state = State::Detached { retry_at: now, captured };
+    }
+
+    /// Logs a condition when it begins and then once a minute.
+    fn complain(&mut self, condition: &Condition, now: Instant) {
+        let is_news = self.complained.as_ref().is_none_or(|(at, before)| {
+            before != condition || now.duration_since(*at) >= COMPLAINT_INTERVAL
+        });
+        if !is_news {
+            return;
+        }
+        self.complained = Some((now, condition.clone()));
+        let (db, path) = (&self.spec.name, self.spec.path.display());
+        match condition {
+            Condition::Locked => {
+                tracing::warn!(%db, %path, "locked by an application (locking_mode=EXCLUSIVE?): not replicated until it lets go")
+            }
+            Condition::Refused(why) => tracing::warn!(%db, %path, why, "cannot be replicated"),
+            Condition::Failing(why) => tracing::warn!(%db, %path, why, "not captured right now"),
+            Condition::Missing | Condition::Empty => {
+                tracing::info!(%db, %path, state = condition.word(), "waiting for the database")
+            }
+            Condition::Starting | Condition::Live => {}
+        }
+    }
+
+    /// Takes the next change to ship.
+    pub fn take_outgoing(&mut self, now: Millis) -> Option<Outgoing> {
+        if let Some(outgoing) = self.sealed.pop_front() {
+            return Some(outgoing);
+        }
+        let State::Attached(attached) = &mut self.state else { return None };
+        if !attached.needs_first_base() {
+            return attached.seal(now).map(|change| Outgoing { change, base: None });
+        }
+        match std::mem::replace(&mut self.base, Base::Idle) {
+            Base::Ready { record, hashes, .. } => {
+                attached.seal(now).map(|change| Outgoing { change, base: Some((record, hashes)) })
+            }
+            other => {
+                self.base = other;
+                None
+            }
+        }
+    }
+
+    /// Takes the record of a later base once the change it stands after is durable.
+    pub fn take_base_record(&mut self) -> Option<BaseRecord> {
+        match std::mem::replace(&mut self.base, Base::Idle) {
+            Base::Ready { record, at: Some(at), .. }
+                if !self.attached().is_some_and(Attached::needs_first_base) =>
+            {
+                if let Some(shipped) = &mut self.shipped {
+                    shipped.bytes_since_base = 0;
+                    shipped.objects_since_base = 0;
+                }
+                Some(BaseRecord { at: Some(at), ..record })
+            }
+            other => {
+                self.base = other;
+                None
+            }
+        }
+    }
+
+    /// Notes that a change became durable.
+    pub fn acknowledge(&mut self, ack: &Acknowledged, base_pages: Option<PageHashes>) {
+        let shipped = match (&mut self.shipped, base_pages) {
+            (Some(shipped), None) if shipped.known.incarnation == ack.incarnation => shipped,
+            (slot, Some(hashes)) => slot.insert(Shipped {
+                known: Known { incarnation: ack.incarnation, txid: ack.txid, hashes },
+                seq: ack.seq,
+                bytes_since_base: 0,
+                objects_since_base: 0,
+            }),
+            _ => return,
+        };
+        shipped.known.hashes.resize(ack.pages_after);
+        for (pgno, hash) in &ack.hashes {
+            shipped.known.hashes.set(*pgno, *hash);
+        }
+        shipped.known.txid = ack.txid;
+        shipped.seq = ack.seq;
+        shipped.bytes_since_base += ack.bytes;
+        shipped.objects_since_base += 1;
+        let checksum = shipped.known.hashes.checksum();
+        if let Base::Copying { hashes, at, .. } | Base::Ready { hashes, at, .. } = &mut self.base
+            && hashes.checksum() == checksum
+        {
+            at.get_or_insert(ack.seq);
+        }
+    }
+
+    /// True if a base is needed and none is on its way.
+    #[must_use]
+    pub fn wants_base(&self) -> bool {
+        matches!(self.base, Base::Idle)
+            && self
+                .attached()
+                .is_some_and(|attached| attached.needs_first_base() || self.is_base_due())
+    }
+
+    fn is_base_due(&self) -> bool {
+        let size = self.size().map_or(0, |(_, bytes, _)| bytes);
+        self.sealed.is_empty()
+            && self.shipped.as_ref().is_some_and(|s| {
+                tiering::base_due(s.bytes_since_base, u64::from(s.objects_since_base), size)
+            })
+    }
+
+    /// Pins the state that the next base is copied from. What was captured so far is sealed, so that the
+    /// base stands between two changes.
+    ///
+    /// # Errors
+    /// When the state cannot be pinned right now; the database has dealt with the error already.
+    pub fn pin(&mut self, clock: &dyn Fn() -> Now) -> Option<Pinned> {
+        let State::Attached(attached) = &mut self.state else { return None };
+        let sealed = if attached.needs_first_base() {
+            None
+        } else {
+            attached.hand_over(clock()).map(|()| attached.seal(clock().1)).transpose()
+        };
+        let pinned = match sealed.transpose() {
+            Err(error) => Err(error),
+            Ok(change) => {
+                self.sealed.extend(change.map(|change| Outgoing { change, base: None }));
+                attached.pin(clock())
+            }
+        };
+        match pinned {
+            Ok(pinned) => {
+                let checksum = pinned.checksum();
+                let at = self
+                    .shipped
+                    .as_ref()
+                    .filter(|s| s.known.hashes.checksum() == checksum)
+                    .map(|s| s.seq);
+                self.base = Base::Copying {
+                    incarnation: attached.incarnation(),
+                    hashes: pinned.hashes().clone(),
+                    at,
+                };
+                Some(pinned)
+            }
+            Err(error) => {
+                self.fail(error, clock());
+                None
+            }
+        }
+    }
+
+    /// The base is in the store (`Some`), or could not be made.
+    pub fn finish_base(&mut self, record: Option<BaseRecord>) {
+        let before = std::mem::replace(&mut self.base, Base::Idle);
+        if let (Base::Copying { incarnation, hashes, at }, Some(record)) = (before, record)
+            && incarnation == record.incarnation
+            && hashes.checksum() == record.checksum
+        {
+            self.base = Base::Ready { record, hashes, at };
+        }
+    }
+
+    /// Whose base it would be.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<(Incarnation, Txid)> {
+        self.attached().map(|attached| (attached.incarnation(), attached.txid()))
+    }
+}
+
+fn act(
+    attached: &mut Attached,
+    action: Action,
+    clock: &dyn Fn() -> Now,
+    spec: &Spec,
+) -> Result<(), CaptureError> {
+    attached.check_periodically(clock().0)?;
+    match action {
+        Action::Wait => return Ok(()),
+        Action::HandOver => attached.hand_over(clock())?,
+        Action::Checkpoint => return attached.checkpoint(clock()),
+        Action::Force => return force(attached, clock, spec),
+    }
+    match attached.relief(clock().0) {
+        Action::Checkpoint => attached.checkpoint(clock()),
+        Action::Force => force(attached, clock, spec),
+        Action::Wait | Action::HandOver => Ok(()),
+    }
+}
+
+fn force(
+    attached: &mut Attached,
+    clock: &dyn Fn() -> Now,
+    spec: &Spec,
+) -> Result<(), CaptureError> {
+    let held = attached.force(clock)?;
+    let wal_bytes = attached.wal_bytes();
+    match held {
+        Some(held) => {
+            tracing::warn!(db = %spec.name, held_ms = held.as_millis(), wal_bytes, "held the write lock to shorten the log")
+        }
+        None => {
+            tracing::warn!(db = %spec.name, wal_bytes, "the log is long and no writer let us shorten it")
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,416 @@
+//! Makes captured changes durable: one flush = one segment = one log object.
+//!
+//! Order: side objects first, then the log object that names them, then receipts to the databases. A
+//! change that was taken from a database stays in the slot until it is durable, with the same bytes for
+//! as long as the slot is tried; what is captured meanwhile merges in the databases and never outgrows
+//! them. After a crash nothing of the slot is needed: the next start compares pages with what the log holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleet_log::{Appended, Identity, LogError, Slot, Writer};
+use segment::{
+    Announcement, BaseRecord, Catalogue, DatabaseState, DbId, Draft, Encoded, FenceKind, Header,
+    Millis, Record, SegmentKind, Seq,
+};
+use store::Store;
+use store::clock::Clock;
+use tiering::Grid;
+
+use crate::assemble::{Assembled, Item, SideObject, assemble};
+use crate::base::Author;
+use crate::bases::Numbers;
+use crate::database::{Condition, Spec};
+use crate::fleet::{Fleet, item};
+
+/// A catalogue stands in the log at least this often.
+const CATALOGUE_EVERY: u64 = 1024;
+
+/// What one call of [`Flusher::flush`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// There was nothing to ship.
+    Nothing,
+    /// A segment became durable.
+    Durable(Seq),
+}
+
+/// See the module's text.
+pub struct Flusher {
+    fleet: Arc<Fleet>,
+    store: Arc<dyn Store>,
+    writer: Writer,
+    author: Author,
+    clock: Arc<dyn Clock>,
+    numbers: Arc<Numbers>,
+    grid: Grid,
+    catalogue: Catalogue,
+    catalogue_at: Option<Seq>,
+    is_catalogue_due: bool,
+    last_append: Instant,
+    waiting: Option<Waiting>,
+    store_offset_ms: i64,
+}
+
+/// The contents of the slot that is being tried.
+struct Waiting {
+    assembled: Assembled,
+    oldest: BTreeMap<DbId, Millis>,
+    bases: BTreeMap<DbId, BaseRecord>,
+    records: Vec<Record>,
+    is_consistent: bool,
+    side_put: usize,
+    sent: Option<Encoded>,
+}
+
+/// What a flusher is made from.
+pub struct FlusherParts {
+    /// The databases.
+    pub fleet: Arc<Fleet>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The log, owned by us.
+    pub writer: Writer,
+    /// Who writes.
+    pub author: Author,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Shared with the base maker.
+    pub numbers: Arc<Numbers>,
+    /// The instants of flushing.
+    pub grid: Grid,
+    /// The state of the fleet at the log's end, with the tier table of the configuration.
+    pub catalogue: Catalogue,
+}
+
+impl Flusher {
+    /// A flusher that has shipped nothing yet. Its first segment carries the catalogue.
+    #[must_use]
+    pub fn new(parts: FlusherParts) -> Self {
+        let FlusherParts { fleet, store, writer, author, clock, numbers, grid, catalogue } = parts;
+        let last_append = Instant::now();
+        Self {
+            fleet,
+            store,
+            writer,
+            author,
+            clock,
+            numbers,
+            grid,
+            catalogue,
+            catalogue_at: None,
+            is_catalogue_due: true,
+            last_append,
+            waiting: None,
+            store_offset_ms: 0,
+        }
+    }
+
+    /// The state of the fleet that the log holds.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The last durable log object.
+    #[must_use]
+    pub fn durable(&self) -> Option<Seq> {
+        self.writer.position().next.previous()
+    }
+
+    /// The instants of flushing.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// True while a sealed segment is not durable.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// When the oldest commit in the segment that waits was noticed, by database.
+    #[must_use]
+    pub fn waiting(&self) -> BTreeMap<DbId, Millis> {
+        self.waiting.as_ref().map(|waiting| waiting.oldest.clone()).unwrap_or_default()
+    }
+
+    /// True if the log does not know yet what the matter with some database is.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.waiting.is_some()
+            || self.is_catalogue_due
+            || !self.news(&[]).is_empty()
+            || self.fleet.has_base_record()
+    }
+
+    /// Time since something was appended.
+    #[must_use]
+    pub fn quiet_for(&self) -> Duration {
+        self.last_append.elapsed()
+    }
+
+    /// Proves that credentials work and that nobody has taken the log over.
+    ///
+    /// # Errors
+    /// Fenced, or the store's.
+    pub fn check_owner(&mut self) -> Result<(), LogError> {
+        self.writer.check_still_owner().map(drop)
+    }
+
+    /// Ships what is captured; with `heartbeat` even if that is nothing. After an error of the store the
+    /// same slot is tried again by the next call.
+    ///
+    /// # Errors
+    /// Fenced: stop for good. Errors of the store: call again.
+    pub fn flush(&mut self, heartbeat: bool) -> Result<Flushed, LogError> {
+        if self.waiting.is_none() {
+            self.waiting = self.prepare(heartbeat);
+        }
+        let Some(mut waiting) = self.waiting.take() else { return Ok(Flushed::Nothing) };
+        let result = self.send(&mut waiting);
+        match result {
+            Ok(seq) => {
+                self.finish(seq, waiting)?;
+                Ok(Flushed::Durable(seq))
+            }
+            Err(error) => {
+                self.waiting = Some(waiting);
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(&mut self, heartbeat: bool) -> Option<Waiting> {
+        let is_consistent = self.fleet.cut();
+        let taken = self.fleet.take_outgoing();
+        let bases = taken
+            .iter()
+            .filter_map(|(spec, outgoing)| {
+                outgoing.base.as_ref().map(|(record, _)| (spec.id, record.clone()))
+            })
+            .collect();
+        let shipping: Vec<DbId> = taken.iter().map(|(spec, _)| spec.id).collect();
+        let mut records = self.news(&shipping);
+        records.extend(self.fleet.take_base_records().into_iter().map(Record::Base));
+        if taken.is_empty() && records.is_empty() && !heartbeat && !self.is_catalogue_due {
+            return None;
+        }
+        let items: Vec<Item> = taken
+            .into_iter()
+            .map(|(spec, outgoing)| item(&spec, outgoing, self.previous_seq(&spec)))
+            .collect();
+        let numbers = Arc::clone(&self.numbers);
+        let assembled = assemble(items, &self.author, &mut || numbers.next());
+        let oldest = assembled
+            .sections
+            .iter()
+            .map(|(section, _)| (section.db, section.oldest_commit))
+            .collect();
+        Some(Waiting { assembled, oldest, bases, records, is_consistent, side_put: 0, sent: None })
+    }
+
+    fn previous_seq(&self, spec: &Spec) -> Option<Seq> {
+        self.catalogue.databases.get(&spec.id).and_then(|entry| entry.changed)
+    }
+
+    /// Control records: what the log does not know yet about each database.
+    fn news(&self, shipping: &[DbId]) -> Vec<Record> {
+        let mut records = Vec::new();
+        for member in self.fleet.members() {
+            let report = member.report();
+            records.extend(self.naming(&report.spec));
+            records.extend(
+                self.announcement(&report.spec, &report.condition, shipping.contains(&member.id))
+                    .map(Record::Announce),
+            );
+        }
+        let retired =
+            self.catalogue.databases.values().filter(|entry| {
+                entry.state != DatabaseState::Retired && !self.fleet.expects(entry.id)
+            });
+        records.extend(retired.map(|entry| Record::Retired { db: entry.id }));
+        records
+    }
+
+    fn naming(&self, spec: &Spec) -> Option<Record> {
+        let entry = self.catalogue.databases.get(&spec.id)?;
+        (entry.name != spec.name).then(|| Record::Renamed { db: spec.id, name: spec.name.clone() })
+    }
+
+    fn announcement(
+        &self,
+        spec: &Spec,
+        condition: &Condition,
+        is_shipping: bool,
+    ) -> Option<Announcement> {
+        let entry = self.catalogue.databases.get(&spec.id);
+        let known = entry.map(|entry| entry.state).filter(|state| *state != DatabaseState::Retired);
+        let state = match condition {
+            Condition::Missing => DatabaseState::Missing,
+            Condition::Empty => DatabaseState::Empty,
+            Condition::Live
+                if is_shipping || entry.is_some_and(|entry| entry.incarnation.is_some()) =>
+            {
+                DatabaseState::Live
+            }
+            _ => known?,
+        };
+        let is_news = entry.is_none_or(|entry| {
+            (entry.state, &entry.tier, entry.class_hours) != (state, &spec.tier, spec.class_hours)
+        });
+        is_news.then(|| Announcement {
+            id: spec.id,
+            name: spec.name.clone(),
+            tier: spec.tier.clone(),
+            class_hours: spec.class_hours,
+            state,
+        })
+    }
+
+    fn send(&mut self, waiting: &mut Waiting) -> Result<Seq, LogError> {
+        for SideObject { name, bytes } in &waiting.assembled.side[waiting.side_put..] {
+            // The name holds this writer's random id: what exists there is our own from before.
+            self.store.put_if_absent(name, bytes)?;
+            waiting.side_put += 1;
+        }
+        if waiting.sent.is_some() {
+            let appended = self.writer.resend()?;
+            return Ok(self.placed(appended));
+        }
+        let draft = self.draft(waiting);
+        let appended = self.writer.append(|slot| {
+            let encoded = encode(draft, slot);
+            waiting.sent = Some(encoded.clone());
+            encoded
+        })?;
+        Ok(self.placed(appended))
+    }
+
+    /// Notes how far the store's clock is from ours.
+    fn placed(&mut self, appended: Appended) -> Seq {
+        self.store_offset_ms = difference(appended.server, self.clock.now());
+        appended.seq
+    }
+
+    /// Everything of the segment but what the slot decides.
+    fn draft(&mut self, waiting: &mut Waiting) -> Unplaced {
+        Unplaced {
+            author: self.author.clone(),
+            now: self.clock.now(),
+            grid: self.grid,
+            offset: self.store_offset_ms,
+            catalogue_at: self.catalogue_at,
+            catalogue: self.is_catalogue_wanted().then(|| self.catalogue.clone()),
+            records: std::mem::take(&mut waiting.records),
+            bases: std::mem::take(&mut waiting.bases),
+            sections: std::mem::take(&mut waiting.assembled.sections),
+            is_consistent: waiting.is_consistent,
+        }
+    }
+
+    fn is_catalogue_wanted(&self) -> bool {
+        let next = self.writer.position().next.get();
+        self.is_catalogue_due
+            || self.catalogue_at.is_none_or(|at| next - at.get() >= CATALOGUE_EVERY)
+    }
+
+    fn finish(&mut self, seq: Seq, waiting: Waiting) -> Result<(), LogError> {
+        let encoded = waiting.sent.expect("BUG: what became durable was encoded");
+        let wrong =
+            |error: segment::SegmentError| LogError::Corrupt { seq, detail: error.to_string() };
+        let table = segment::decode_table(&encoded.bytes).map_err(wrong)?;
+        self.catalogue.absorb(&table).map_err(wrong)?;
+        self.catalogue_at = table.header.catalogue;
+        self.is_catalogue_due = false;
+        self.last_append = Instant::now();
+        for mut receipt in waiting.assembled.receipts {
+            receipt.ack.seq = seq;
+            if let Some(member) = self.fleet.member(receipt.db) {
+                member.deliver(receipt);
+            }
+        }
+        tracing::debug!(%seq, bytes = encoded.bytes.len(), sections = table.sections.len(), consistent = table.header.consistent, "durable");
+        Ok(())
+    }
+}
+
+fn difference(store: Millis, own: Millis) -> i64 {
+    i64::try_from(i128::from(store.get()) - i128::from(own.get())).unwrap_or(0)
+}
+
+/// The segment of a fence: nothing but the record that takes the log.
+pub fn fence(slot: &Slot, identity: &Identity, grid: Grid, now: Millis) -> Encoded {
+    let author = Author {
+        fleet: identity.fleet,
+        node: identity.node.clone(),
+        writer: identity.writer,
+        epoch: slot.epoch,
+    };
+    let records = vec![slot.fence(identity, FenceKind::Start)];
+    let header = log_header(author, slot, grid, now.max(slot.not_before));
+    segment::encode(&Draft {
+        header: Header { catalogue: slot.catalogue, ..header },
+        records,
+        sections: Vec::new(),
+    })
+}
+
+fn log_header(author: Author, slot: &Slot, grid: Grid, stamp: Millis) -> Header {
+    Header {
+        kind: SegmentKind::Log,
+        fleet: author.fleet,
+        node: author.node,
+        writer: author.writer,
+        epoch: slot.epoch,
+        seq: Some(slot.seq),
+        previous: slot.previous,
+        stamp,
+        store_offset_ms: 0,
+        flush_period_ms: grid.period_ms(),
+        next_flush_in_ms: grid.next_in_ms(stamp),
+        catalogue: None,
+        consistent: false,
+        positions_wanted: false,
+    }
+}
+
+/// A segment that has no slot yet.
+struct Unplaced {
+    author: Author,
+    now: Millis,
+    grid: Grid,
+    offset: i64,
+    catalogue_at: Option<Seq>,
+    catalogue: Option<Catalogue>,
+    records: Vec<Record>,
+    bases: BTreeMap<DbId, BaseRecord>,
+    sections: Vec<(segment::SectionEntry, Option<segment::EncodedBody>)>,
+    is_consistent: bool,
+}
+
+fn encode(unplaced: Unplaced, slot: &Slot) -> Encoded {
+    let first_bases = unplaced
+        .bases
+        .into_values()
+        .map(|record| Record::Base(BaseRecord { at: slot.seq.previous(), ..record }));
+    let catalogue_at =
+        if unplaced.catalogue.is_some() { Some(slot.seq) } else { unplaced.catalogue_at };
+    let stamp = unplaced.now.max(slot.not_before);
+    let records = unplaced
+        .catalogue
+        .map(Record::Catalogue)
+        .into_iter()
+        .chain(unplaced.records)
+        .chain(first_bases)
+        .collect();
+    let header = Header {
+        store_offset_ms: unplaced.offset,
+        catalogue: catalogue_at,
+        consistent: unplaced.is_consistent,
+        ..log_header(unplaced.author, slot, unplaced.grid, stamp)
+    };
+    segment::encode(&Draft { header, records, sections: unplaced.sections })
+}

@@ -1,0 +1,246 @@
+//! When to hand over from one read transaction to the next: a pure decision.
+//!
+//! Every hand-over lets the application's next checkpoint do real work, so the moment decides what we
+//! cost it. The rules, each found by measurement against saturating writers:
+//! - the header stood still between two glances: the application pauses, hand over now;
+//! - otherwise at most every 50 ms;
+//! - when a checkpoint has moved everything up to our mark, hand over to read lock 0 (*parked*), so that
+//!   the next writer or a TRUNCATE can restart the log; and once more 20 ms later, because a checkpointer
+//!   may just have held that lock;
+//! - glance quickly only while something is going on.
+
+use std::time::{Duration, Instant};
+
+use crate::sqlite::Peek;
+use crate::wal_index::WalIndexHeader;
+
+/// Longest time between two hand-overs of a database that never pauses.
+pub const BUSY_INTERVAL: Duration = Duration::from_millis(50);
+/// Distance of the two glances that must agree.
+pub const SETTLE_INTERVAL: Duration = Duration::from_millis(1);
+/// When the parked position is confirmed by a second hand-over.
+pub const PARK_CONFIRM: Duration = Duration::from_millis(20);
+/// A database is idle when its header has not moved for this long.
+pub const IDLE_AFTER: Duration = Duration::from_millis(250);
+/// Distance of glances at an active and at an idle database.
+pub const ACTIVE_PEEK: Duration = Duration::from_millis(10);
+/// See [`ACTIVE_PEEK`].
+pub const IDLE_PEEK: Duration = Duration::from_millis(25);
+/// A WAL longer than this is checkpointed by us while the application goes on.
+pub const SOFT_WAL_BYTES: u64 = 4 << 20;
+/// Distance of our checkpoints while the WAL is longer than [`SOFT_WAL_BYTES`].
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
+/// Distance of forced checkpoints, each of which blocks writers for some 50 ms.
+pub const FORCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the decision is made from.
+#[derive(Debug, Clone)]
+pub struct Situation {
+    /// The snapshot we hold; `None` for an empty WAL.
+    pub position: Option<WalIndexHeader>,
+    /// True if we surely hold read lock 0.
+    pub parked: bool,
+    /// When the parked position is to be confirmed.
+    pub confirm_at: Option<Instant>,
+    /// The last hand-over.
+    pub last_handover: Instant,
+    /// The last time the header had moved.
+    pub last_change: Instant,
+    /// The previous glance.
+    pub previous: Option<Peek>,
+    /// Bytes of the frames up to our position.
+    pub wal_bytes: u64,
+    /// Set when commits were seen since the last complete checkpoint of ours.
+    pub checkpoint_wanted: bool,
+    /// Our last checkpoint.
+    pub last_checkpoint: Instant,
+    /// Our last forced checkpoint.
+    pub last_forced: Option<Instant>,
+    /// Above this many bytes the last resort is taken; `None` = never.
+    pub force_above: Option<u64>,
+}
+
+/// What to do now, and when to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// The act.
+    pub action: Action,
+    /// When to glance again if nothing else happens.
+    pub next_peek: Instant,
+}
+
+/// The acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Wait,
+    /// Begin the next read transaction, capture up to it, end the old one.
+    HandOver,
+    /// Run a PASSIVE checkpoint, then hand over if it moved everything.
+    Checkpoint,
+    /// Take the write lock for the time of a checkpoint: the last resort.
+    Force,
+}
+
+/// Decides what to do after a glance.
+#[must_use]
+pub fn decide(now: Instant, peek: Peek, situation: &Situation) -> Decision {
+    let moved = differs(&peek, situation.position.as_ref());
+    let (action, wait) =
+        if moved { decide_moved(now, peek, situation) } else { decide_still(now, peek, situation) };
+    Decision { action, next_peek: now + wait }
+}
+
+/// True if the header shows commits, or a restarted log, that our snapshot does not have.
+#[must_use]
+pub fn differs(peek: &Peek, position: Option<&WalIndexHeader>) -> bool {
+    match position {
+        Some(position) => peek.header != *position,
+        None => peek.header.last_frame() != 0,
+    }
+}
+
+fn decide_moved(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
+    let settled = s.previous.is_some_and(|previous| previous.header == peek.header);
+    if settled || now.duration_since(s.last_handover) >= BUSY_INTERVAL {
+        (Action::HandOver, ACTIVE_PEEK)
+    } else {
+        (Action::Wait, SETTLE_INTERVAL)
+    }
+}
+
+fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
+    let complete = s.position.is_none_or(|position| peek.backfilled == position.last_frame());
+    if !s.parked && complete || s.confirm_at.is_some_and(|at| now >= at) {
+        return (Action::HandOver, ACTIVE_PEEK);
+    }
+    let wait = if is_idle(now, s) && s.confirm_at.is_none() { IDLE_PEEK } else { ACTIVE_PEEK };
+    (relief(now, s), wait)
+}
+
+/// What keeps the log short: to be asked when nothing moved, and after each hand-over.
+#[must_use]
+pub fn relief(now: Instant, s: &Situation) -> Action {
+    let is_long = s.wal_bytes > SOFT_WAL_BYTES;
+    let is_rested = now.duration_since(s.last_checkpoint) >= CHECKPOINT_INTERVAL;
+    if s.parked {
+        Action::Wait
+    } else if is_force_due(now, s) {
+        Action::Force
+    } else if is_long && is_rested || s.checkpoint_wanted && is_idle(now, s) {
+        Action::Checkpoint
+    } else {
+        Action::Wait
+    }
+}
+
+fn is_idle(now: Instant, s: &Situation) -> bool {
+    now.duration_since(s.last_change) >= IDLE_AFTER
+}
+
+fn is_force_due(now: Instant, s: &Situation) -> bool {
+    s.force_above.is_some_and(|limit| s.wal_bytes > limit)
+        && s.last_forced.is_none_or(|last| now.duration_since(last) >= FORCE_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(frame: u32) -> WalIndexHeader {
+        let mut words = [0; 12];
+        words[4] = frame;
+        WalIndexHeader(words)
+    }
+
+    fn peek(frame: u32, backfilled: u32) -> Peek {
+        Peek { header: header(frame), backfilled }
+    }
+
+    fn situation(now: Instant) -> Situation {
+        Situation {
+            position: Some(header(5)),
+            parked: false,
+            confirm_at: None,
+            last_handover: now,
+            last_change: now,
+            previous: None,
+            wal_bytes: 0,
+            checkpoint_wanted: false,
+            last_checkpoint: now,
+            last_forced: None,
+            force_above: None,
+        }
+    }
+
+    #[test]
+    fn a_moving_header_waits_until_it_settles_or_50_ms_have_passed() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        assert_eq!(
+            decide(now, peek(6, 0), &s),
+            Decision { action: Action::Wait, next_peek: now + SETTLE_INTERVAL }
+        );
+        s.previous = Some(peek(6, 0));
+        assert_eq!(decide(now, peek(6, 0), &s).action, Action::HandOver);
+        s.previous = Some(peek(7, 0));
+        assert_eq!(decide(now, peek(8, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now + BUSY_INTERVAL, peek(8, 0), &s).action, Action::HandOver);
+    }
+
+    #[test]
+    fn a_fully_moved_log_is_parked_and_confirmed_once() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        assert_eq!(decide(now, peek(5, 4), &s).action, Action::Wait);
+        assert_eq!(decide(now, peek(5, 5), &s).action, Action::HandOver);
+        s.parked = true;
+        s.confirm_at = Some(now + PARK_CONFIRM);
+        assert_eq!(decide(now, peek(5, 5), &s).action, Action::Wait);
+        assert_eq!(decide(now + PARK_CONFIRM, peek(5, 5), &s).action, Action::HandOver);
+    }
+
+    #[test]
+    fn an_idle_parked_database_is_left_alone() {
+        let now = Instant::now();
+        let s = Situation {
+            parked: true,
+            checkpoint_wanted: true,
+            wal_bytes: u64::MAX,
+            force_above: Some(1),
+            ..situation(now)
+        };
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(
+            decide(later, peek(5, 5), &s),
+            Decision { action: Action::Wait, next_peek: later + IDLE_PEEK }
+        );
+    }
+
+    #[test]
+    fn the_log_is_checkpointed_when_long_or_when_the_application_rests() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        s.checkpoint_wanted = true;
+        assert_eq!(decide(now, peek(5, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::Checkpoint);
+        s.checkpoint_wanted = false;
+        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::Wait);
+        s.wal_bytes = SOFT_WAL_BYTES + 1;
+        assert_eq!(decide(now + CHECKPOINT_INTERVAL, peek(5, 0), &s).action, Action::Checkpoint);
+    }
+
+    #[test]
+    fn force_is_the_last_resort_and_paced() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        s.wal_bytes = 1 << 30;
+        s.force_above = Some(256 << 20);
+        assert_eq!(decide(now, peek(5, 0), &s).action, Action::Force);
+        s.last_forced = Some(now);
+        assert_ne!(decide(now + Duration::from_millis(500), peek(5, 0), &s).action, Action::Force);
+        s.force_above = None;
+        s.last_forced = None;
+        assert_ne!(decide(now, peek(5, 0), &s).action, Action::Force);
+    }
+}

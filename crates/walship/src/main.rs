@@ -1,0 +1,35 @@
+//! The `walship` program.
+
+use std::process::ExitCode as ProcessExit;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use console::config::WalshipConfig;
+use console::{ExitCode, Failure, cli};
+use store::clock::SystemClock;
+use walship::cli::{Cli, Command, ReplicateArgs};
+use walship::replicate::{Options, replicate};
+
+fn main() -> ProcessExit {
+    cli::main::<Cli>(std::env::args_os(), |cli| cli.output, run)
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let json = cli.output.json;
+    match cli.command {
+        Command::Replicate(args) => run_replicate(&args),
+        Command::Check(config) => walship::check::run(&config, json),
+        Command::Status(config) => walship::ask::run(&config.load()?, json),
+        Command::Shell(command) => command.run::<Cli>(),
+    }
+}
+
+fn run_replicate(args: &ReplicateArgs) -> Result<(), Failure> {
+    let config: WalshipConfig = args.config.load()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
+    }
+    replicate(&config, Options { once: args.once }, Arc::new(SystemClock), &stop)
+}

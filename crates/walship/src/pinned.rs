@@ -1,0 +1,39 @@
+//! A captured state that is kept readable while capture goes on: what bases are copied from.
+
+use segment::{Checksum, PageHashes};
+
+use crate::error::CaptureError;
+use crate::image::Image;
+use crate::sqlite::{Connection, SharedIndex};
+use crate::wal_index::WalIndexHeader;
+
+/// A read transaction on one captured state, beside the one that capture holds.
+#[derive(Debug)]
+pub struct Pinned {
+    pub(crate) shared: Option<SharedIndex>,
+    pub(crate) connection: Connection,
+    pub(crate) snapshot: Option<WalIndexHeader>,
+    pub(crate) hashes: PageHashes,
+}
+
+impl Pinned {
+    /// The pages of the state.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn image(&self) -> Result<Image<'_>, CaptureError> {
+        Image::open(&self.connection, self.snapshot.as_ref(), self.shared.as_ref())
+    }
+
+    /// The database checksum of the state.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        self.hashes.checksum()
+    }
+
+    /// Hashes of its pages.
+    #[must_use]
+    pub fn hashes(&self) -> &PageHashes {
+        &self.hashes
+    }
+}

@@ -1,0 +1,417 @@
+//! `walship replicate`: puts the parts together and runs them until it is told to stop or is fenced.
+//!
+//! Threads: this one flushes; one glances at databases; one makes bases; the pool captures; one serves the
+//! control socket. Only this one appends to the log.
+//!
+//! When told to stop: capture once more, flush, and end with success only if that is durable.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use console::config::WalshipConfig;
+use console::control::Server;
+use console::state_dir::StateDir;
+use console::{ExitCode, Failure};
+use fleet_log::{FleetFile, Identity, Intent, LogError, Writer};
+use segment::{Catalogue, Epoch, FleetId, Name, TierRecord, WriterId};
+use store::Store;
+use store::clock::Clock;
+use tiering::{FlushDecision, Grid, flush_due};
+
+use crate::base::Author;
+use crate::bases::{BaseMaker, Numbers};
+use crate::fleet::Fleet;
+use crate::flush::{Flushed, Flusher, FlusherParts, fence};
+use crate::keep::Keeper;
+use crate::memory::Memory;
+use crate::roster::{Roster, random};
+use crate::shipped::HashCache;
+use crate::sqlite;
+use crate::status::{Board, Progress};
+
+/// How often the configuration's patterns are looked through.
+const DISCOVER_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest sleep of the flushing thread, so that it notices being told to stop.
+const SLEEP_MAX: Duration = Duration::from_millis(200);
+/// How often a quiet log is checked for a successor and for credentials.
+const OWNER_INTERVAL: Duration = Duration::from_secs(30);
+/// Pause after the store failed, and its longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// How long the last flush may take.
+const FINAL_FLUSH: Duration = Duration::from_secs(30);
+/// Descriptors of one database, and of the program.
+const DESCRIPTORS: (u64, u64) = (4, 64);
+const FILES: &str = "files.json";
+
+/// How to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Ship everything there is, then end.
+    pub once: bool,
+}
+
+/// Runs until `stop` is set, the log is lost to another owner, or, with `once`, everything is shipped.
+///
+/// # Errors
+/// With the exit code that the situation has.
+pub fn replicate(
+    config: &WalshipConfig,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    sqlite::assert_library().map_err(|why| Failure::new(ExitCode::Failed, why))?;
+    let state_dir = StateDir::lock(&config.state_dir, "walship")?;
+    reserve_descriptors(config)?;
+    let store = open_store(config)?;
+    let node = config.node()?;
+    let mut running = Running::start(config, &state_dir, store, node, clock, stop)?;
+    let _server = serve(&state_dir, &running.board)?;
+    let result = running.run(config, options);
+    running.end();
+    result
+}
+
+fn reserve_descriptors(config: &WalshipConfig) -> Result<(), Failure> {
+    let databases = console::config::discover(config).databases.len() as u64;
+    Ok(console::descriptors::ensure(databases * DESCRIPTORS.0 + DESCRIPTORS.1)?)
+}
+
+fn open_store(config: &WalshipConfig) -> Result<Arc<dyn Store>, Failure> {
+    store::settings::open(&config.store, true)
+        .map_err(|error| Failure::from_error(error.class().into(), &error))
+}
+
+fn serve(state_dir: &StateDir, board: &Arc<Board>) -> Result<Server, Failure> {
+    let board = Arc::clone(board);
+    let answer = move |request: console::control::Request| match request.command.as_str() {
+        "status" => serde_json::to_value(board.status())
+            .unwrap_or_else(|error| console::control::refusal(&error.to_string())),
+        other => console::control::refusal(&format!("`{other}` is not a command of walship")),
+    };
+    Server::start(state_dir, answer).map_err(|error| {
+        Failure::from_error(ExitCode::Failed, &error).hint("the control socket lives in state_dir")
+    })
+}
+
+/// A failure that a [`LogError`] ends the program with.
+#[must_use]
+pub fn failure(error: &LogError) -> Failure {
+    let failure = Failure::from_error(ExitCode::from_number(error.exit_code()), error);
+    match error {
+        LogError::Fenced { .. } | LogError::Superseded { .. } => failure
+            .hint("ask the owner: `walship status` there; only a promotion changes the owner"),
+        LogError::WrongFleet { .. } => {
+            failure.hint("correct `fleet` or `[store]` in the configuration")
+        }
+        _ => failure.hint("`walapply verify -c FILE` tells what the store holds"),
+    }
+}
+
+struct Running {
+    fleet: Arc<Fleet>,
+    roster: Roster,
+    flusher: Flusher,
+    keeper: Keeper,
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
+    stop: Arc<AtomicBool>,
+    halt: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    heartbeat_interval: Duration,
+    last_discovery: Instant,
+    last_owner_check: Instant,
+    backoff: Duration,
+    retry_at: Option<Instant>,
+}
+
+impl Running {
+    fn start(
+        config: &WalshipConfig,
+        state_dir: &StateDir,
+        store: Arc<dyn Store>,
+        node: Name,
+        clock: Arc<dyn Clock>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
+        let fleet_file = FleetFile::read_or_create(
+            &*store,
+            FleetFile::new(config.fleet.clone(), FleetId::from_bytes(random()), clock.now()),
+        )
+        .map_err(|error| failure(&error))?;
+        let identity = Identity {
+            fleet: fleet_file.id,
+            node: node.clone(),
+            writer: WriterId::from_bytes(random()),
+        };
+        let grid = Grid::new(clock.now(), period(config));
+        let writer = Writer::start(Arc::clone(&store), identity.clone(), Intent::Start, |slot| {
+            fence(slot, &identity, grid, clock.now())
+        })
+        .map_err(|error| failure(&error))?;
+        let epoch = epoch_of(&writer);
+        tracing::info!(fleet = %config.fleet, %node, %epoch, "owns the log");
+        let mut catalogue = catalogue_before(&*store, &writer).map_err(|error| failure(&error))?;
+        catalogue.tiers =
+            config.tiers.iter().map(|(name, tier)| (name.to_owned(), tier_record(tier))).collect();
+        let author =
+            Author { fleet: identity.fleet, node: node.clone(), writer: identity.writer, epoch };
+        let fleet = Arc::new(Fleet::new(Arc::clone(&clock)));
+        let (spool, cache) = folders(state_dir.path())
+            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
+        let memory = Memory::load(&state_dir.file(FILES));
+        let mut roster = Roster::new(Arc::clone(&fleet), Arc::clone(&store), cache.clone(), memory);
+        roster.refresh(config, &catalogue);
+        let numbers = Arc::new(Numbers::default());
+        let progress =
+            Progress { epoch: Some(epoch), store_ok: Some(clock.now()), ..Progress::default() };
+        let board = Arc::new(Board {
+            name: config.fleet.clone(),
+            node,
+            fleet: Arc::clone(&fleet),
+            clock: Arc::clone(&clock),
+            progress: progress.into(),
+        });
+        let maker = BaseMaker {
+            fleet: Arc::clone(&fleet),
+            store: Arc::clone(&store),
+            author: author.clone(),
+            spool,
+            numbers: Arc::clone(&numbers),
+        };
+        let flusher = Flusher::new(FlusherParts {
+            fleet: Arc::clone(&fleet),
+            store,
+            writer,
+            author,
+            clock: Arc::clone(&clock),
+            numbers,
+            grid,
+            catalogue,
+        });
+        let halt = Arc::new(AtomicBool::new(false));
+        let threads = vec![
+            spawn("watch", &fleet, &halt, |fleet, halt| fleet.watch(halt))?,
+            spawn("bases", &Arc::new(maker), &halt, |maker, halt| maker.run(halt))?,
+        ];
+        let now = Instant::now();
+        Ok(Self {
+            keeper: Keeper::new(Arc::clone(&fleet), cache, state_dir.file(FILES)),
+            fleet,
+            roster,
+            flusher,
+            board,
+            clock,
+            stop: Arc::clone(stop),
+            halt,
+            threads,
+            heartbeat_interval: config.heartbeat_interval,
+            last_discovery: now,
+            last_owner_check: now,
+            backoff: BACKOFF.0,
+            retry_at: None,
+        })
+    }
+
+    fn run(&mut self, config: &WalshipConfig, options: Options) -> Result<(), Failure> {
+        while !self.stop.load(Ordering::Relaxed) {
+            if options.once && self.is_attached() {
+                break;
+            }
+            self.sleep_to_instant();
+            self.tick(config)?;
+        }
+        self.finish(options.once)
+    }
+
+    /// Everything that happens at one instant of the grid.
+    fn tick(&mut self, config: &WalshipConfig) -> Result<(), Failure> {
+        if self.last_discovery.elapsed() >= DISCOVER_INTERVAL {
+            self.last_discovery = Instant::now();
+            self.roster.refresh(config, self.flusher.catalogue());
+        }
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let heartbeat = self.flusher.quiet_for() >= self.heartbeat_interval;
+        let result = if heartbeat || self.flusher.has_news() || self.is_flush_due() {
+            self.flusher.flush(heartbeat).map(drop)
+        } else {
+            self.check_owner()
+        };
+        self.note(result)?;
+        self.keeper.keep_now_and_then();
+        Ok(())
+    }
+
+    fn is_flush_due(&self) -> bool {
+        flush_due(self.flusher.grid(), self.fleet.dirty(), self.clock.now()) == FlushDecision::Now
+    }
+
+    fn check_owner(&mut self) -> Result<(), LogError> {
+        if self.last_owner_check.elapsed() < OWNER_INTERVAL
+            || self.flusher.quiet_for() < OWNER_INTERVAL
+        {
+            return Ok(());
+        }
+        self.last_owner_check = Instant::now();
+        self.flusher.check_owner()
+    }
+
+    /// Writes down what came of a request to the store; decides whether to go on.
+    fn note(&mut self, result: Result<(), LogError>) -> Result<(), Failure> {
+        let mut progress = self.board.progress.lock();
+        progress.durable = self.flusher.durable();
+        progress.waiting = self.flusher.waiting();
+        progress.is_waiting = self.flusher.is_waiting();
+        match result {
+            Ok(()) => {
+                if self.retry_at.take().is_some() {
+                    tracing::info!("the store answers again");
+                }
+                progress.store_ok = Some(self.clock.now());
+                progress.store_error = None;
+                self.backoff = BACKOFF.0;
+                Ok(())
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "the store does not answer: capture goes on, nothing is lost");
+                progress.store_error = Some(error.to_string());
+                self.retry_at = Some(Instant::now() + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                Ok(())
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    fn sleep_to_instant(&self) {
+        let target = self.flusher.grid().next_in_ms(self.clock.now());
+        let until = Instant::now() + Duration::from_millis(u64::from(target));
+        while !self.stop.load(Ordering::Relaxed) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLEEP_MAX));
+        }
+    }
+
+    /// True when every database was looked at and has its base.
+    fn is_attached(&self) -> bool {
+        !self.fleet.is_loading()
+            && self.fleet.members().iter().all(|member| member.report().is_settled())
+    }
+
+    /// Captures and ships what is committed now, and tells whether all of it is durable.
+    fn finish(&mut self, once: bool) -> Result<(), Failure> {
+        let deadline = Instant::now() + FINAL_FLUSH;
+        while !self.is_attached() && Instant::now() < deadline && !once {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        loop {
+            match self.flusher.flush(false) {
+                Ok(Flushed::Nothing) => break,
+                Ok(Flushed::Durable(seq)) => tracing::info!(%seq, "flushed"),
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    tracing::warn!(%error, "the final flush is not through, trying again");
+                    std::thread::sleep(self.backoff);
+                }
+                Err(error) => {
+                    return Err(failure(&error).hint(
+                        "the last commits are not durable: they are shipped at the next start",
+                    ));
+                }
+            }
+            if !once && Instant::now() >= deadline {
+                break;
+            }
+        }
+        self.unshipped()
+    }
+
+    fn unshipped(&self) -> Result<(), Failure> {
+        self.fleet.settle();
+        let left: Vec<String> = self
+            .fleet
+            .members()
+            .iter()
+            .map(|member| member.report())
+            .filter(|report| !report.is_shipped())
+            .map(|report| format!("{} ({})", report.spec.name, report.condition.word()))
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ExitCode::Failed,
+            format!("not everything is shipped: {}", left.join(", ")),
+        )
+        .hint("`walship check` tells why for each of them"))
+    }
+
+    fn end(&mut self) {
+        self.halt.store(true, Ordering::Relaxed);
+        self.keeper.keep();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the program had panicked");
+            }
+        }
+    }
+}
+
+fn spawn<T: Send + Sync + 'static>(
+    name: &str,
+    shared: &Arc<T>,
+    halt: &Arc<AtomicBool>,
+    run: impl FnOnce(&Arc<T>, &AtomicBool) + Send + 'static,
+) -> Result<JoinHandle<()>, Failure> {
+    let (shared, halt) = (Arc::clone(shared), Arc::clone(halt));
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || run(&shared, &halt))
+        .map_err(|error| Failure::from_error(ExitCode::Failed, &error))
+}
+
+/// The state of the fleet that this writer takes over.
+fn catalogue_before(store: &dyn Store, writer: &Writer) -> Result<Catalogue, LogError> {
+    match writer.before_fence().and_then(|table| table.header.seq) {
+        Some(seq) => Ok(fleet_log::catalogue_at(store, seq)?.catalogue),
+        None => Ok(Catalogue::default()),
+    }
+}
+
+fn epoch_of(writer: &Writer) -> Epoch {
+    writer.position().epoch.expect("BUG: a started writer stands after its own fence")
+}
+
+fn folders(state_dir: &Path) -> std::io::Result<(std::path::PathBuf, HashCache)> {
+    let spool = state_dir.join("spool");
+    if spool.exists() {
+        std::fs::remove_dir_all(&spool)?;
+    }
+    std::fs::create_dir_all(&spool)?;
+    Ok((spool, HashCache::open(state_dir)?))
+}
+
+fn tier_record(tier: &tiering::Tier) -> TierRecord {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    TierRecord {
+        sync_interval_ms: ms(tier.sync_interval),
+        retention_ms: ms(tier.retention),
+        rpo_bound_ms: ms(tier.rpo_bound),
+        standby: tier.standby,
+    }
+}
+
+/// The shortest interval in use.
+fn period(config: &WalshipConfig) -> Duration {
+    let of_rule = |rule: &console::config::DatabaseRule| {
+        rule.sync_interval.or_else(|| config.tiers.get(&rule.tier).map(|tier| tier.sync_interval))
+    };
+    config.databases.iter().filter_map(of_rule).min().unwrap_or(Duration::from_secs(1))
+}

@@ -1,0 +1,150 @@
+//! Who belongs to the fleet: joins the configuration with what the log knows, and gives new databases
+//! their identity.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use console::config::{self, DatabaseRule, Source, WalshipConfig};
+use segment::{Catalogue, DbId, Incarnation};
+use store::Store;
+
+use crate::database::{Database, Spec};
+use crate::fleet::Fleet;
+use crate::memory::Memory;
+use crate::shipped::{self, HashCache};
+
+/// See the module's text.
+pub struct Roster {
+    fleet: Arc<Fleet>,
+    store: Arc<dyn Store>,
+    cache: HashCache,
+    memory: Memory,
+    warned: BTreeSet<String>,
+}
+
+impl Roster {
+    /// A roster for a fleet without members.
+    #[must_use]
+    pub fn new(fleet: Arc<Fleet>, store: Arc<dyn Store>, cache: HashCache, memory: Memory) -> Self {
+        Self { fleet, store, cache, memory, warned: BTreeSet::new() }
+    }
+
+    /// Adds the databases that the configuration means now and the fleet does not have yet. Finding out
+    /// what the log holds of them happens on threads of its own.
+    pub fn refresh(&mut self, config: &WalshipConfig, catalogue: &Catalogue) {
+        let mut found = config::discover(config);
+        for warning in found.warnings.drain(..) {
+            if self.warned.insert(warning.clone()) {
+                tracing::warn!("{warning}");
+            }
+        }
+        let members = self.fleet.names();
+        let mut specs: Vec<_> = found
+            .databases
+            .into_iter()
+            .filter(|database| !members.contains(&database.name.key()))
+            .map(|database| spec_of(config, catalogue, database))
+            .collect();
+        let known: BTreeSet<String> =
+            members.into_iter().chain(specs.iter().map(|spec| spec.name.key())).collect();
+        specs.extend(self.vanished(config, catalogue, &known));
+        for spec in specs {
+            self.fleet.expect(spec.id, &spec.name);
+            self.load(spec, catalogue);
+        }
+    }
+
+    /// Databases that a pattern found when the program last ran and whose files are gone now.
+    fn vanished(
+        &self,
+        config: &WalshipConfig,
+        catalogue: &Catalogue,
+        known: &BTreeSet<String>,
+    ) -> Vec<Spec> {
+        let gone = self.memory.0.iter().filter(|(name, _)| !known.contains(&name.key()));
+        let in_log = gone.filter(|(name, _)| catalogue.find(name).is_some());
+        in_log
+            .filter_map(|(name, remembered)| {
+                let rule =
+                    config.databases.iter().find(|rule| is_matched(rule, &remembered.path))?;
+                let tier = config.tiers.get(&rule.tier)?;
+                let database = config::Database {
+                    name: name.clone(),
+                    path: remembered.path.clone(),
+                    tier: rule.tier.clone(),
+                    sync_interval: rule.sync_interval.unwrap_or(tier.sync_interval),
+                    renamed_from: None,
+                };
+                Some(spec_of(config, catalogue, database))
+            })
+            .collect()
+    }
+
+    fn load(&self, spec: Spec, catalogue: &Catalogue) {
+        let entry = catalogue.databases.get(&spec.id).cloned();
+        let (fleet, store, cache) =
+            (Arc::clone(&self.fleet), Arc::clone(&self.store), self.cache.clone());
+        let file = self
+            .memory
+            .0
+            .get(&spec.name)
+            .filter(|remembered| remembered.path == spec.path)
+            .and_then(|remembered| remembered.file);
+        self.fleet.run(move || {
+            let shipped = entry.and_then(|entry| {
+                shipped::load(&store, &cache, &entry).unwrap_or_else(|error| {
+                    tracing::warn!(db = %spec.name, %error, "what the log holds could not be told: a new base will be shipped");
+                    None
+                })
+            });
+            fleet.add(Database::new(spec, shipped, file, new_incarnation, Instant::now()));
+        });
+    }
+}
+
+fn is_matched(rule: &DatabaseRule, path: &Path) -> bool {
+    match &rule.source {
+        Source::Glob(pattern) => {
+            glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path(path))
+        }
+        Source::Path(_) => false,
+    }
+}
+
+fn spec_of(config: &WalshipConfig, catalogue: &Catalogue, database: config::Database) -> Spec {
+    let former = database.renamed_from.as_ref().and_then(|old| catalogue.find(old));
+    let entry = catalogue.find(&database.name).or(former);
+    Spec {
+        id: entry.map_or_else(new_id, |entry| entry.id),
+        class_hours: config.tiers.get(&database.tier).map_or(0, tiering::Tier::class_hours),
+        force_above: match config.wal_force_above {
+            config::Threshold::Above(size) => Some(size.0),
+            config::Threshold::Never => None,
+        },
+        name: database.name,
+        path: database.path,
+        tier: database.tier,
+        sync_interval: database.sync_interval,
+    }
+}
+
+fn new_id() -> DbId {
+    DbId::from_bytes(random())
+}
+
+fn new_incarnation() -> Incarnation {
+    Incarnation::from_bytes(random())
+}
+
+/// Random bytes from the operating system.
+///
+/// # Panics
+/// If the operating system has none, without which no identity can be given.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
+    bytes
+}
