@@ -27,7 +27,7 @@ pub const INLINE_BYTES_MAX: u64 = 8 * MIB;
 /// The longest table.
 pub const TABLE_BYTES_MAX: u64 = 8 * MIB - HEADER_BYTES as u64 - SEAL_BYTES as u64;
 /// What decoding a table allocates at most.
-pub const DECODE_BYTES_MAX: u64 = 128 * MIB;
+pub const DECODE_BYTES_MAX: u64 = 64 * MIB;
 
 const SEAL_BYTES: usize = 32;
 
@@ -220,8 +220,8 @@ fn decode_contents(
 
 /// Bodies follow each other without gaps, so only the end of the last one can be wrong.
 fn check_bodies(table: &Table) -> Result<(), SegmentError> {
-    let bodies = table.sections.iter().filter_map(|section| section.body.as_ref());
-    let end = bodies.last().map_or(table.body_offset, |body| body.range.end);
+    let mut bodies = table.sections.iter().filter_map(|section| section.body.as_ref());
+    let end = bodies.next_back().map_or(table.body_offset, |body| body.range.end);
     if end != table.object_bytes() {
         return Err(SegmentError::Invalid {
             what: "bodies that do not fill the object",

@@ -35,8 +35,10 @@ fn write(wal: &mut WalBuilder, plan: &Plan, commits: bool) {
     }
 }
 
-/// What was read, as plans.
-fn read(bytes: &[u8]) -> Vec<(Vec<(u32, Vec<u8>)>, u32)> {
+/// The pages of a transaction in the order of its frames, and its size.
+type Content = (Vec<(u32, Vec<u8>)>, u32);
+
+fn read(bytes: &[u8]) -> Vec<Content> {
     let content = |transaction: Transaction| {
         let pages = transaction
             .pages
@@ -48,7 +50,7 @@ fn read(bytes: &[u8]) -> Vec<(Vec<(u32, Vec<u8>)>, u32)> {
     transactions(bytes).unwrap().into_iter().map(content).collect()
 }
 
-fn expected(page_size: u32, plans: &[Plan]) -> Vec<(Vec<(u32, Vec<u8>)>, u32)> {
+fn expected(page_size: u32, plans: &[Plan]) -> Vec<Content> {
     let content = |plan: &Plan| {
         let pages =
             plan.pages.iter().map(|(page_no, byte)| (*page_no, page(page_size, *byte))).collect();
