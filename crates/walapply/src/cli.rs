@@ -49,6 +49,7 @@ pub enum Command {
     /// Show how far the running follower is, or, where none runs, what the store says
     #[command(after_help = STATUS)]
     Status(ConfigArgs),
+    /// Completions and manual pages.
     #[command(flatten)]
     Shell(ShellCommand),
 }
@@ -136,6 +137,9 @@ pub struct RestoreArgs {
     /// Replace what stands at the target; a -wal, -shm or -journal beside it is moved aside
     #[arg(long)]
     pub force: bool,
+    /// Put in place what could be restored even if another database could not
+    #[arg(long)]
+    pub keep_going: bool,
     /// Succeed and do nothing where the target is there already
     #[arg(long, conflicts_with = "force")]
     pub if_missing: bool,

@@ -19,14 +19,12 @@ use store::Store;
 
 use crate::ApplyError;
 
-mod ahead;
-mod budget;
 pub(crate) mod layer;
 mod pages;
 mod seen;
 mod walk;
 
-pub use budget::Budget;
+pub use crate::budget::Budget;
 pub use layer::{Layer, Piece};
 pub use walk::{Opened, open_all};
 

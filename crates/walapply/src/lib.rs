@@ -17,11 +17,27 @@
 //! - Invariant A3: every file under `state_dir` may be lost or stale; the content of a database says where it stands.
 //! - Invariant A4: file names come from validated names only, inside the configured folder; no symbolic link is followed.
 
+mod ahead;
+mod budget;
+pub mod cli;
+pub mod commands;
 pub mod error;
+mod failure;
 pub mod follow;
+mod heal;
+pub mod image;
+pub mod list;
+mod patient;
+pub mod plan;
 mod replica;
+pub mod restore;
+mod scan;
+pub mod source;
 mod sqlite;
+pub mod status;
 #[cfg(test)]
 mod testing;
+mod time;
+pub mod verify;
 
 pub use error::ApplyError;

@@ -24,7 +24,7 @@ pub(crate) struct Patient(Arc<dyn Store>);
 
 impl Patient {
     /// The same store with patience.
-    pub(crate) fn new(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    pub(crate) fn over(store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Self(store))
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use console::progress::Progress;
 use fleet_log::FleetFile;
-use segment::{Name, Seq};
+use segment::Seq;
 use store::Store;
 use store::clock::Clock;
 
@@ -46,6 +46,8 @@ use target::{Replace, Target};
 pub struct Request {
     /// The databases.
     pub which: Which,
+    /// Only databases of these tiers; none named: of all.
+    pub tiers: Vec<String>,
     /// The state.
     pub point: Point,
     /// A file for one named database, else a folder.
@@ -86,12 +88,12 @@ struct Wanted {
 ///
 /// # Errors
 /// When a target cannot be looked at.
-pub fn nothing_to_do(fleet: &Name, request: &Request) -> Result<Option<Report>, ApplyError> {
+pub fn nothing_to_do(request: &Request) -> Result<Option<Report>, ApplyError> {
     let Which::Named(names) = &request.which else { return Ok(None) };
     if !request.if_missing {
         return Ok(None);
     }
-    let mut report = Report::new(fleet, request.dry_run);
+    let mut report = Report::new(None, request.dry_run);
     for name in names {
         let target = Target::new(place(&request.output, name, request.is_alone()))?;
         if !target.taken()? {
@@ -100,6 +102,17 @@ pub fn nothing_to_do(fleet: &Name, request: &Request) -> Result<Option<Report>, 
         report.databases.push(Restored::named(name, Outcome::Present).at(target.path()));
     }
     Ok(Some(report))
+}
+
+/// The answer where nothing was ever written to the store.
+///
+/// # Errors
+/// Unless `if_available`.
+pub fn without_log(request: &Request) -> Result<Report, ApplyError> {
+    if request.if_available {
+        return Ok(Report::new(None, request.dry_run));
+    }
+    Err(ApplyError::NoSuchPoint("the store is empty: there is no backup".to_owned()))
 }
 
 impl Request {
@@ -137,17 +150,11 @@ impl Restorer<'_> {
     pub fn restore(&self, request: &Request) -> Result<Report, ApplyError> {
         let began = Instant::now();
         request.check_output()?;
-        let mut report = Report::new(&self.fleet.name, request.dry_run);
-        match point::find(self.store, self.fleet.id, request.point) {
-            Ok(Some(cut)) => self.restore_cut(request, &cut, &mut report)?,
-            Ok(None) if request.if_available => {}
-            Ok(None) => {
-                return Err(ApplyError::NoSuchPoint(
-                    "the log is empty: there is no backup".to_owned(),
-                ));
-            }
-            Err(error) => return Err(error),
-        }
+        let mut report = Report::new(Some(&self.fleet.name), request.dry_run);
+        let Some(cut) = point::find(self.store, self.fleet.id, request.point)? else {
+            return without_log(request);
+        };
+        self.restore_cut(request, &cut, &mut report)?;
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
     }
@@ -181,7 +188,7 @@ impl Restorer<'_> {
         cut: &Cut,
         report: &mut Report,
     ) -> Result<Vec<Wanted>, ApplyError> {
-        let (chosen, unknown) = select::select(&cut.catalogue, &request.which)?;
+        let (chosen, unknown) = select::select(&cut.catalogue, &request.which, &request.tiers)?;
         for name in unknown {
             self.without_backup(request, Restored::named(&name, Outcome::NoBackup), report)?;
         }

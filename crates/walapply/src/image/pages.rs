@@ -4,17 +4,17 @@ use bytes::Bytes;
 use segment::PageNo;
 
 use super::PageSource;
-use super::ahead::{Go, Work};
 use super::layer::{Layer, Piece};
 use super::seen::Seen;
 use crate::ApplyError;
+use crate::ahead::{Go, Work};
 
 /// Objects read at once for one database. Reading and hashing one while the other's pages are decoded and written keeps
 /// two cores busy; over a network it hides most of the latency of parts of 32 MiB.
 const READS_AT_ONCE: usize = 4;
 
 /// What a caller does with a page.
-type Sink<'a, E> = &'a mut dyn FnMut(PageNo, &[u8]) -> Result<(), E>;
+type Sink<'a, E> = dyn FnMut(PageNo, &[u8]) -> Result<(), E> + 'a;
 
 impl PageSource {
     /// Hands every wanted page to `sink`, once, in no order of numbers; `wanted` is asked once for every page.
@@ -27,7 +27,7 @@ impl PageSource {
     pub fn read<E: From<ApplyError>>(
         &self,
         wanted: &dyn Fn(PageNo) -> bool,
-        sink: &mut dyn FnMut(PageNo, &[u8]) -> Result<(), E>,
+        sink: &mut Sink<'_, E>,
     ) -> Result<(), E> {
         let pieces: Vec<(&Layer, &Piece)> = self
             .layers
@@ -86,7 +86,7 @@ impl Reading<'_> {
         layer: &Layer,
         piece: &Piece,
         bytes: &Bytes,
-        sink: Sink<'_, E>,
+        sink: &mut Sink<'_, E>,
     ) -> Result<Go, E> {
         let mut pages = layer.pages(piece, bytes)?;
         let mut buffer = Vec::new();

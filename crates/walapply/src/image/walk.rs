@@ -15,10 +15,10 @@ use segment::{
 };
 use store::Store;
 
-use super::budget::Budget;
 use super::layer::Layer;
 use super::{ImageFacts, PageSource};
 use crate::ApplyError;
+use crate::budget::Budget;
 use crate::failure::blame;
 
 /// Tables read at once.

@@ -128,8 +128,8 @@ impl Restored {
 /// What a restore did, or would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The fleet.
-    pub fleet: Name,
+    /// The fleet; `None` where the store did not have to be asked.
+    pub fleet: Option<Name>,
     /// Was nothing written on purpose?
     pub dry_run: bool,
     /// The cut: its last log object.
@@ -153,9 +153,9 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(fleet: &Name, dry_run: bool) -> Self {
+    pub(super) fn new(fleet: Option<&Name>, dry_run: bool) -> Self {
         Self {
-            fleet: fleet.clone(),
+            fleet: fleet.cloned(),
             dry_run,
             seq: None,
             time: None,
@@ -231,7 +231,7 @@ impl Report {
         let mut text = format!(
             "{} of fleet {} after log object {seq}, sealed {}{}\n{}\n",
             if self.dry_run { "Restore (dry run)" } else { "Restore" },
-            self.fleet,
+            known(self.fleet.as_ref(), ToString::to_string),
             known(self.time.clone(), |time| time),
             if self.consistent == Some(false) {
                 " (databases may be milliseconds apart)"
@@ -263,11 +263,7 @@ impl Report {
         let present = self.databases.iter().filter_map(|told| told.path.as_deref());
         let lines: Vec<String> =
             present.map(|path| format!("{} is there, nothing to do", path.display())).collect();
-        if lines.is_empty() {
-            format!("The store holds no backup of fleet {}", self.fleet)
-        } else {
-            lines.join("\n")
-        }
+        if lines.is_empty() { "The store holds no backup".to_owned() } else { lines.join("\n") }
     }
 
     fn table(&self) -> Table {
@@ -294,6 +290,11 @@ impl Report {
 }
 
 impl Restored {
+    /// `orders: log/... is not in the store`.
+    pub(crate) fn summary(&self) -> String {
+        format!("{}: {}", self.name, known(self.error.as_deref(), ToOwned::to_owned))
+    }
+
     fn outcome_text(&self) -> String {
         let path = self.path.as_deref().map(Path::display);
         let path = path.map(|path| format!(" {path}")).unwrap_or_default();

@@ -10,8 +10,8 @@ use crate::ApplyError;
 /// The databases that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Every database of the fleet that was not retired at that cut, perhaps only of these tiers (none named: all).
-    All(Vec<String>),
+    /// Every database of the fleet that was not retired at that cut.
+    All,
     /// These, retired or not.
     Named(Vec<Name>),
 }
@@ -42,27 +42,33 @@ pub(crate) struct Chosen {
     pub(crate) content: Content,
 }
 
-/// The chosen databases, in the order of their names; unknown names apart.
+/// The chosen databases, in the order of their names; unknown names apart. Tiers narrow the choice if any are named.
 pub(crate) fn select(
     catalogue: &Catalogue,
     which: &Which,
+    tiers: &[String],
 ) -> Result<(Vec<Chosen>, Vec<Name>), ApplyError> {
+    check_tiers(catalogue, tiers)?;
+    let is_wanted = |entry: &CatalogueEntry| tiers.is_empty() || tiers.contains(&entry.tier);
     match which {
-        Which::All(tiers) => {
-            check_tiers(catalogue, tiers)?;
-            let there = catalogue.databases.values().filter(|entry| {
-                entry.state != DatabaseState::Retired
-                    && (tiers.is_empty() || tiers.contains(&entry.tier))
-            });
-            Ok((in_order(there)?, Vec::new()))
+        Which::All => {
+            let there = catalogue.databases.values();
+            let there = there.filter(|entry| entry.state != DatabaseState::Retired);
+            Ok((in_order(there.filter(|entry| is_wanted(entry)))?, Vec::new()))
         }
         Which::Named(names) => {
-            let found = names.iter().filter_map(|name| catalogue.find(name));
-            let unknown =
-                names.iter().filter(|name| catalogue.find(name).is_none()).cloned().collect();
-            let mut once: BTreeMap<DbId, &CatalogueEntry> = BTreeMap::new();
-            once.extend(found.map(|entry| (entry.id, entry)));
-            Ok((in_order(once.into_values())?, unknown))
+            let found: BTreeMap<DbId, &CatalogueEntry> = names
+                .iter()
+                .filter_map(|name| catalogue.find(name))
+                .map(|entry| (entry.id, entry))
+                .collect();
+            if let Some(left_out) = found.values().find(|entry| !is_wanted(entry)) {
+                let CatalogueEntry { name, tier, .. } = left_out;
+                let detail = format!("{name} is of tier {tier}, which --tiers leaves out");
+                return Err(ApplyError::Usage(detail));
+            }
+            let unknown = names.iter().filter(|name| catalogue.find(name).is_none());
+            Ok((in_order(found.into_values())?, unknown.cloned().collect()))
         }
     }
 }
@@ -157,11 +163,11 @@ mod tests {
             ("A", "p1", Missing, true),
             ("b", "p1", Retired, true),
         ]);
-        let (all, _) = select(&fleet, &Which::All(vec![])).unwrap();
+        let (all, _) = select(&fleet, &Which::All, &[]).unwrap();
         assert_eq!(names(&all), ["A", "c"]);
-        let (some, _) = select(&fleet, &Which::All(vec!["p0".to_owned()])).unwrap();
+        let (some, _) = select(&fleet, &Which::All, &["p0".to_owned()]).unwrap();
         assert_eq!(names(&some), ["c"]);
-        let wrong = select(&fleet, &Which::All(vec!["p9".to_owned()]));
+        let wrong = select(&fleet, &Which::All, &["p9".to_owned()]);
         assert!(matches!(wrong, Err(ApplyError::Usage(why)) if why.contains("p9")));
     }
 
@@ -169,14 +175,16 @@ mod tests {
     fn names_are_found_whatever_their_case_and_taken_once() {
         let fleet = catalogue(&[("Orders", "p0", Retired, true), ("b", "p1", Live, true)]);
         let asked = Which::Named(vec![name("orders"), name("ORDERS"), name("nowhere")]);
-        let (chosen, unknown) = select(&fleet, &asked).unwrap();
+        let (chosen, unknown) = select(&fleet, &asked, &[]).unwrap();
         assert_eq!((names(&chosen), unknown), (vec!["Orders"], vec![name("nowhere")]));
+        let left_out = select(&fleet, &asked, &["p1".to_owned()]);
+        assert!(matches!(left_out, Err(ApplyError::Usage(_))));
     }
 
     #[test]
     fn two_databases_never_share_a_file() {
         let fleet = catalogue(&[("orders", "p0", Live, true), ("ORDERS", "p0", Live, true)]);
-        assert!(matches!(select(&fleet, &Which::All(vec![])), Err(ApplyError::Corrupt { .. })));
+        assert!(matches!(select(&fleet, &Which::All, &[]), Err(ApplyError::Corrupt { .. })));
     }
 
     #[test]
@@ -188,7 +196,7 @@ mod tests {
             ("d", "p", Empty, false),
             ("e", "p", Missing, false),
         ]);
-        let (all, _) = select(&fleet, &Which::All(vec![])).unwrap();
+        let (all, _) = select(&fleet, &Which::All, &[]).unwrap();
         let contents: Vec<Content> = all.iter().map(|each| each.content).collect();
         use Content::{Image, Nothing};
         assert_eq!(contents, [Image, Image, Content::Empty, Content::Empty, Nothing]);

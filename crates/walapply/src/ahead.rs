@@ -10,11 +10,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use parking_lot::Mutex;
 
-use super::budget::{Budget, Permit};
+use crate::budget::{Budget, Permit};
 
 /// Does the consumer want more?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Go {
+pub(crate) enum Go {
     /// Yes.
     On,
     /// No; the rest is not needed.
@@ -22,20 +22,20 @@ pub(super) enum Go {
 }
 
 /// Pieces of work with their sizes.
-pub(super) struct Work<'a, T> {
+pub(crate) struct Work<'a, T> {
     /// Bytes of each piece.
-    pub(super) sizes: &'a [u64],
+    pub(crate) sizes: &'a [u64],
     /// Threads to use at most.
-    pub(super) threads: usize,
+    pub(crate) threads: usize,
     /// The bound on what is held at once.
-    pub(super) budget: &'a Arc<Budget>,
+    pub(crate) budget: &'a Arc<Budget>,
     /// Carries out the piece of this number.
-    pub(super) run: &'a (dyn Fn(usize) -> T + Sync),
+    pub(crate) run: &'a (dyn Fn(usize) -> T + Sync),
 }
 
 impl<T: Send> Work<'_, T> {
     /// Hands the results to `consume`, in order, until it stops or fails.
-    pub(super) fn each<E>(
+    pub(crate) fn each<E>(
         &self,
         mut consume: impl FnMut(usize, T) -> Result<Go, E>,
     ) -> Result<(), E> {

@@ -31,7 +31,7 @@ impl Budget {
     }
 
     /// Waits until `bytes` fit.
-    pub(super) fn take(self: &Arc<Self>, bytes: u64) -> Permit {
+    pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Permit {
         let bytes = bytes.min(self.total);
         let mut free = self.free.lock();
         self.freed.wait_while(&mut free, |free| *free < bytes);
@@ -41,7 +41,7 @@ impl Budget {
 }
 
 /// Bytes taken from a budget until this is dropped.
-pub(super) struct Permit {
+pub(crate) struct Permit {
     budget: Arc<Budget>,
     bytes: u64,
 }

@@ -1,0 +1,169 @@
+//! The commands: each reads its arguments, does its work through the library, and prints one answer.
+//!
+//! SIGTERM and SIGINT set a flag that long commands look at, so that they end in order: a follower after the batch it
+//! is in, a restore without leaving drafts behind. A second signal ends the program at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use console::control::{self, Server};
+use console::{ExitCode, Failure, StateDir, WalapplyConfig, output};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use store::clock::{Clock as _, SystemClock};
+
+use crate::cli::{Cli, Command, FollowArgs, RestoreArgs, SourceArgs};
+use crate::follow::{self, FollowOptions, FollowState};
+use crate::restore::point::Point;
+use crate::restore::{self, Report, Request, Restorer, Which};
+use crate::source::Source;
+use crate::{list, status, verify};
+
+/// Carries out a command line.
+///
+/// # Errors
+/// Whatever the command came to, with its exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let json = cli.output.json;
+    match cli.command {
+        Command::Follow(args) => run_follow(&args, json),
+        Command::Restore(args) => run_restore(&args, json),
+        Command::Verify(args) => run_verify(&args, json),
+        Command::List(args) => run_list(&args, json),
+        Command::Status(args) => {
+            let status = status::status(&args.load()?)?;
+            answer(output::print(json, &status, || status::text(&status)))
+        }
+        Command::Shell(command) => command.run::<Cli>(),
+    }
+}
+
+/// An answer that cannot be printed is a failure: scripts rely on it.
+fn answer(printed: io::Result<()>) -> Result<(), Failure> {
+    printed.map_err(|error| {
+        Failure::new(ExitCode::Failed, format!("cannot write the answer: {error}"))
+    })
+}
+
+/// The flag that the first signal sets; the second one kills.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| {
+                Failure::new(ExitCode::Failed, format!("cannot catch signals: {error}"))
+            })?;
+    }
+    Ok(stop)
+}
+
+/// Follows under the lock of the state folder, and answers `status` meanwhile.
+fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
+    let config: WalapplyConfig = args.config.load()?;
+    let state_dir = StateDir::lock(&config.state_dir, "walapply")?;
+    let store = store::settings::open(&config.store, false)?;
+    let (stop, state) = (stop_flag()?, Arc::new(FollowState::default()));
+    let server = serve(&state_dir, &config, &state)?;
+    let options = FollowOptions { once: args.once };
+    let ended = follow::follow(&config, store, options, stop, Arc::clone(&state));
+    drop(server);
+    let status = status::of_follower(&config.fleet, &state.snapshot(SystemClock.now()));
+    match ended {
+        Ok(()) if args.once => answer(output::print(json, &status, || status::text(&status))),
+        Ok(()) => Ok(()),
+        Err(failure) => Err(failure.document(status)),
+    }
+}
+
+fn serve(
+    state_dir: &StateDir,
+    config: &WalapplyConfig,
+    state: &Arc<FollowState>,
+) -> Result<Server, Failure> {
+    let (state, fleet) = (Arc::clone(state), config.fleet.clone());
+    let handler = move |request: control::Request| match request.command.as_str() {
+        "status" => status::of_follower(&fleet, &state.snapshot(SystemClock.now())),
+        other => control::refusal(&format!("`{other}` is not a command of walapply")),
+    };
+    Server::start(state_dir, handler).map_err(|error| {
+        Failure::from_error(ExitCode::Failed, &error).hint("the control socket lives in state_dir")
+    })
+}
+
+fn run_restore(args: &RestoreArgs, json: bool) -> Result<(), Failure> {
+    let request = request(args, !json);
+    if let Some(report) = restore::nothing_to_do(&request)? {
+        return answer(output::print(json, &report, || report.text()));
+    }
+    let source = Source::open(&args.source)?;
+    let Some(fleet) = &source.fleet else {
+        let report = restore::without_log(&request)?;
+        return answer(output::print(json, &report, || report.text()));
+    };
+    let stop = stop_flag()?;
+    let restorer = Restorer { store: &source.store, fleet, clock: &SystemClock, stop: &stop };
+    told(restorer.restore(&request)?, json)
+}
+
+/// Prints the report; where a database failed, it becomes part of the failure.
+fn told(report: Report, json: bool) -> Result<(), Failure> {
+    let exit = report.exit_code();
+    if exit == ExitCode::Fine {
+        return answer(output::print(json, &report, || report.text()));
+    }
+    let failed: Vec<String> = report.failed().map(|told| told.summary()).collect();
+    if !json {
+        answer(output::print(false, &report, || report.text()))?;
+    }
+    let failure = Failure::new(exit, format!("not restored: {}", failed.join("; ")));
+    Err(failure
+        .hint(
+            "--keep-going puts in place what could be restored; `walapply verify` lists all damage",
+        )
+        .document(serde_json::json!(report)))
+}
+
+fn request(args: &RestoreArgs, progress: bool) -> Request {
+    Request {
+        which: match args.all {
+            true => Which::All,
+            false => Which::Named(args.names.clone()),
+        },
+        tiers: args.tiers.clone(),
+        point: match (args.seq, args.at) {
+            (Some(seq), _) => Point::Seq(seq),
+            (None, Some(instant)) => Point::At(instant),
+            (None, None) => Point::Newest,
+        },
+        output: args.output.clone(),
+        dry_run: args.dry_run,
+        force: args.force,
+        if_missing: args.if_missing,
+        if_available: args.if_available,
+        keep_going: args.keep_going,
+        progress,
+    }
+}
+
+fn run_verify(args: &SourceArgs, json: bool) -> Result<(), Failure> {
+    let source = Source::open(args)?;
+    let report = verify::verify(&source.store, source.fleet()?, !json)?;
+    if report.damage.is_empty() {
+        return answer(output::print(json, &report, || report.text()));
+    }
+    if !json {
+        answer(output::print(false, &report, || report.text()))?;
+    }
+    let objects: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
+    let failure = Failure::new(ExitCode::Corrupt, format!("damaged: {}", objects.join(", ")));
+    Err(failure
+        .hint("copy these objects back from a backup of the store, or let the primary write new bases")
+        .document(serde_json::json!(report)))
+}
+
+fn run_list(args: &SourceArgs, json: bool) -> Result<(), Failure> {
+    let source = Source::open(args)?;
+    let listing = list::list(&*source.store, source.fleet()?)?;
+    answer(output::print(json, &listing, || listing.text()))
+}

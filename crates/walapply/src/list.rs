@@ -1,0 +1,275 @@
+//! What a store holds: databases, their lives, their sizes, and how far back each can be restored.
+//!
+//! Every log object's header and table is read, no page. The scan goes on past objects that cannot be read, and says
+//! which ones those are: a list of what is left is needed most when something is broken.
+
+use std::collections::BTreeMap;
+
+use fleet_log::FleetFile;
+use segment::{
+    Catalogue, CatalogueEntry, Checksum, DatabaseState, DbId, Epoch, FleetId, Incarnation, Millis,
+    Name, PageSize, SectionEntry, Seq, Table, Txid,
+};
+use serde::Serialize;
+use store::Store;
+
+use crate::ApplyError;
+use crate::failure::blame;
+use crate::scan::{self, Scanned};
+use crate::time::rfc3339;
+
+mod text;
+
+pub(crate) use text::state as state_word;
+
+/// What a store holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listing {
+    /// The fleet.
+    pub fleet: Name,
+    /// Its random id.
+    pub fleet_id: FleetId,
+    /// The current epoch.
+    pub epoch: Option<Epoch>,
+    /// The node that owns the log.
+    pub owner: Option<Name>,
+    /// The log as a whole; `None` while it is empty.
+    pub log: Option<Range>,
+    /// Log objects that are missing or damaged.
+    pub unreadable: Vec<String>,
+    /// Every database that the log speaks of, by name.
+    pub databases: Vec<Listed>,
+}
+
+/// A range of states.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Range {
+    /// The first state.
+    pub from_seq: Seq,
+    /// The last state.
+    pub to_seq: Seq,
+    /// When the first one was sealed, by the primary's clock.
+    pub from_time: String,
+    /// When the last one was sealed.
+    pub to_time: String,
+}
+
+/// One database.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// Its name now.
+    pub name: Name,
+    /// Its id; a rename keeps it.
+    pub id: DbId,
+    /// Its tier.
+    pub tier: String,
+    /// Whether the primary has it.
+    pub state: DatabaseState,
+    /// Bytes of its newest state.
+    pub bytes: u64,
+    /// Pages of its newest state.
+    pub pages: u32,
+    /// Its page size.
+    pub page_size: Option<PageSize>,
+    /// Captured commits.
+    pub txid: Txid,
+    /// The checksum of its newest state.
+    pub checksum: Checksum,
+    /// The last log object that changed it.
+    pub changed: Option<Seq>,
+    /// When that was sealed.
+    pub changed_time: Option<String>,
+    /// The states that can be restored; `None` while there is no content.
+    pub restorable: Option<Range>,
+    /// Its lives, oldest first.
+    pub incarnations: Vec<Life>,
+    /// Its newest base.
+    pub base: Option<Base>,
+}
+
+/// One life of a database file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Life {
+    /// Its random id.
+    pub incarnation: Incarnation,
+    /// The first log object with its pages.
+    pub from_seq: Seq,
+    /// The last log object that changed it.
+    pub to_seq: Seq,
+    /// When the first was sealed.
+    pub from_time: String,
+    /// When the last was sealed.
+    pub to_time: String,
+    /// Log objects that changed it.
+    pub changes: u64,
+    /// Its page size.
+    pub page_size: PageSize,
+    /// Pages after the last change.
+    pub pages: u32,
+}
+
+/// The newest full image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Base {
+    /// It is the state after this log object; `None`: before the first.
+    pub at: Option<Seq>,
+    /// Bytes of its objects.
+    pub bytes: u64,
+    /// Its objects.
+    pub parts: usize,
+}
+
+/// Reads the whole log's tables.
+///
+/// # Errors
+/// When the log's end or its newest catalogue cannot be read.
+pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError> {
+    let mut listing = Listing {
+        fleet: fleet.name.clone(),
+        fleet_id: fleet.id,
+        epoch: None,
+        owner: None,
+        log: None,
+        unreadable: Vec::new(),
+        databases: Vec::new(),
+    };
+    let Some(held) = fleet_log::held(store).map_err(blame)? else { return Ok(listing) };
+    let last = held.tail.last().unwrap_or(held.first);
+    let catalogue = fleet_log::catalogue_at(store, last).map_err(blame)?.catalogue;
+    let mut history = History::default();
+    scan::tables(store, held.first, last, |scanned| match scanned {
+        Scanned::Table(seq, table) => history.add(seq, &table),
+        Scanned::Unreadable(object, error) => {
+            tracing::warn!(%object, %error, "a log object cannot be read");
+            listing.unreadable.push(object.to_string());
+        }
+    })?;
+    listing.log = history.whole.as_ref().map(Span::range);
+    listing.databases = history.databases(&catalogue);
+    (listing.epoch, listing.owner) = (held.tail.epoch, held.tail.owner);
+    Ok(listing)
+}
+
+/// From one log object to another, with their instants.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: (Seq, Millis),
+    to: (Seq, Millis),
+}
+
+impl Span {
+    fn at(seq: Seq, stamp: Millis) -> Self {
+        Self { from: (seq, stamp), to: (seq, stamp) }
+    }
+
+    fn range(&self) -> Range {
+        Range {
+            from_seq: self.from.0,
+            to_seq: self.to.0,
+            from_time: rfc3339(self.from.1),
+            to_time: rfc3339(self.to.1),
+        }
+    }
+}
+
+/// What the tables tell, seen in order.
+#[derive(Default)]
+struct History {
+    whole: Option<Span>,
+    lives: BTreeMap<DbId, Vec<Lived>>,
+}
+
+/// One life as far as it was seen.
+struct Lived {
+    incarnation: Incarnation,
+    span: Span,
+    changes: u64,
+    page_size: PageSize,
+    pages: u32,
+}
+
+impl History {
+    fn add(&mut self, seq: Seq, table: &Table) {
+        let stamp = table.header.stamp;
+        self.whole.get_or_insert(Span::at(seq, stamp)).to = (seq, stamp);
+        for section in &table.sections {
+            self.add_section(section, seq, stamp);
+        }
+    }
+
+    fn add_section(&mut self, section: &SectionEntry, seq: Seq, stamp: Millis) {
+        let lives = self.lives.entry(section.db).or_default();
+        if lives.last().is_none_or(|life| life.incarnation != section.incarnation) {
+            lives.push(Lived {
+                incarnation: section.incarnation,
+                span: Span::at(seq, stamp),
+                changes: 0,
+                page_size: section.page_size,
+                pages: 0,
+            });
+        }
+        if let Some(life) = lives.last_mut() {
+            life.span.to = (seq, stamp);
+            life.changes += 1;
+            life.pages = section.pages_after;
+        }
+    }
+
+    /// The databases of the newest catalogue, by name.
+    fn databases(&self, catalogue: &Catalogue) -> Vec<Listed> {
+        let mut listed: Vec<Listed> =
+            catalogue.databases.values().map(|entry| self.database(entry)).collect();
+        listed.sort_by_cached_key(|listed| (listed.name.key(), listed.id));
+        listed
+    }
+
+    fn database(&self, entry: &CatalogueEntry) -> Listed {
+        let lives = self.lives.get(&entry.id).map_or(&[][..], Vec::as_slice);
+        let page_bytes = entry.page_size.map_or(0, |size| u64::from(size.get()));
+        let changed = lives.last().map(|life| life.span.to);
+        Listed {
+            name: entry.name.clone(),
+            id: entry.id,
+            tier: entry.tier.clone(),
+            state: entry.state,
+            bytes: u64::from(entry.pages) * page_bytes,
+            pages: entry.pages,
+            page_size: entry.page_size,
+            txid: entry.txid,
+            checksum: entry.checksum,
+            changed: entry.changed,
+            changed_time: changed
+                .filter(|(seq, _)| Some(*seq) == entry.changed)
+                .map(|(_, at)| rfc3339(at)),
+            restorable: self.restorable(lives),
+            incarnations: lives.iter().map(Lived::told).collect(),
+            base: entry.base.as_ref().map(|base| Base {
+                at: base.at,
+                bytes: base.bytes,
+                parts: base.parts.len(),
+            }),
+        }
+    }
+
+    /// From the first state with content to the newest of the fleet.
+    fn restorable(&self, lives: &[Lived]) -> Option<Range> {
+        let (first, whole) = (lives.first()?, self.whole?);
+        Some(Span { from: first.span.from, to: whole.to }.range())
+    }
+}
+
+impl Lived {
+    fn told(&self) -> Life {
+        let Range { from_seq, to_seq, from_time, to_time } = self.span.range();
+        Life {
+            incarnation: self.incarnation,
+            from_seq,
+            to_seq,
+            from_time,
+            to_time,
+            changes: self.changes,
+            page_size: self.page_size,
+            pages: self.pages,
+        }
+    }
+}

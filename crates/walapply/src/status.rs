@@ -1,0 +1,205 @@
+//! `walapply status`: how far the standby is.
+//!
+//! The running follower knows best and is asked through the control socket. Where none runs, the store is read: what is
+//! durable is then known, what is applied is not, and what nobody can know is null.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use console::control::{AskError, Request, ask};
+use console::output::{Align, Table, age, bytes, known};
+use console::{Failure, WalapplyConfig};
+use fleet_log::Tail;
+use segment::{CatalogueEntry, DatabaseState, Millis, Name, Seq};
+use serde_json::{Map, Value, json};
+use store::Store;
+
+use crate::ApplyError;
+use crate::failure::blame;
+use crate::follow::{DatabaseStatus, FollowSnapshot};
+use crate::list::state_word;
+use crate::source::Source;
+use crate::time::rfc3339;
+
+/// A follower answers from memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The status as one JSON document.
+///
+/// # Errors
+/// When neither a follower nor the store answers.
+pub fn status(config: &WalapplyConfig) -> Result<Value, Failure> {
+    match running(&config.state_dir) {
+        Ok(answer) => Ok(answer),
+        Err(AskError::NotRunning) => Ok(of_store(config)?),
+        Err(error) => {
+            tracing::warn!(%error, "the follower does not answer, reading the store");
+            Ok(of_store(config)?)
+        }
+    }
+}
+
+fn running(state_dir: &Path) -> Result<Value, AskError> {
+    ask(state_dir, &Request::new("status"), PATIENCE)
+}
+
+/// What a follower tells about itself.
+#[must_use]
+pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
+    let databases: Vec<Value> = snapshot.databases.iter().map(of_standby).collect();
+    json!({
+        "fleet": fleet,
+        "running": true,
+        "epoch": snapshot.epoch,
+        "owner": snapshot.owner,
+        "seq": { "captured": null, "durable": snapshot.read, "applied": snapshot.applied },
+        "store": {
+            "reachable": snapshot.store.reachable,
+            "last_ok": snapshot.store.last_ok.map(rfc3339),
+            "error": snapshot.store.error,
+        },
+        "notice": snapshot.notice,
+        "databases": databases,
+    })
+}
+
+fn of_standby(database: &DatabaseStatus) -> Value {
+    json!({
+        "name": database.name,
+        "tier": database.tier,
+        "committed_age_seconds": null,
+        "rpo_seconds": null,
+        "apply_lag_seconds": database.apply_lag_seconds,
+        "bytes": database.bytes,
+        "pages": database.pages,
+        "wal_bytes": null,
+        "state": database.state,
+        "detail": database.detail,
+        "applied_seq": database.applied_seq,
+        "txid": database.applied_txid,
+        "heals": database.heals,
+    })
+}
+
+/// What the store alone tells.
+fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
+    let source = Source::of(&config.store, Some(&config.fleet))?;
+    let mut status = Map::new();
+    status.insert("fleet".to_owned(), json!(config.fleet));
+    status.insert("running".to_owned(), json!(false));
+    match fleet_log::find_tail(&*source.store).map_err(blame)? {
+        Tail::Empty { server } => {
+            fill(&mut status, None, server);
+            status.insert("databases".to_owned(), json!([]));
+        }
+        Tail::At { position, server, .. } => {
+            let durable = position.last();
+            fill(&mut status, durable, server);
+            status.insert("epoch".to_owned(), json!(position.epoch));
+            status.insert("owner".to_owned(), json!(position.owner));
+            let databases = durable.map(|seq| databases(&source.store, seq, server)).transpose()?;
+            status.insert("databases".to_owned(), json!(databases));
+        }
+    }
+    Ok(Value::Object(status))
+}
+
+fn fill(status: &mut Map<String, Value>, durable: Option<Seq>, server: Millis) {
+    status.insert("epoch".to_owned(), Value::Null);
+    status.insert("owner".to_owned(), Value::Null);
+    let seq = json!({ "captured": null, "durable": durable, "applied": null });
+    status.insert("seq".to_owned(), seq);
+    let store = json!({ "reachable": true, "last_ok": rfc3339(server) });
+    status.insert("store".to_owned(), store);
+}
+
+fn databases(store: &Arc<dyn Store>, at: Seq, server: Millis) -> Result<Vec<Value>, ApplyError> {
+    let catalogue = fleet_log::catalogue_at(&**store, at).map_err(blame)?.catalogue;
+    let mut entries: Vec<&CatalogueEntry> = catalogue
+        .databases
+        .values()
+        .filter(|entry| entry.state != DatabaseState::Retired)
+        .collect();
+    entries.sort_by_key(|entry| entry.name.key());
+    entries.into_iter().map(|entry| database(store, entry, server)).collect()
+}
+
+fn database(
+    store: &Arc<dyn Store>,
+    entry: &CatalogueEntry,
+    server: Millis,
+) -> Result<Value, ApplyError> {
+    let page_bytes = entry.page_size.map_or(0, |size| u64::from(size.get()));
+    Ok(json!({
+        "name": entry.name,
+        "tier": entry.tier,
+        "committed_age_seconds": committed_age(store, entry, server)?,
+        "rpo_seconds": null,
+        "apply_lag_seconds": null,
+        "bytes": u64::from(entry.pages) * page_bytes,
+        "pages": entry.pages,
+        "wal_bytes": null,
+        "state": state_word(entry.state),
+        "txid": entry.txid,
+        "changed": entry.changed,
+    }))
+}
+
+/// The age of the newest durable commit, by the store's clock.
+fn committed_age(
+    store: &Arc<dyn Store>,
+    entry: &CatalogueEntry,
+    server: Millis,
+) -> Result<Option<f64>, ApplyError> {
+    let Some(seq) = entry.changed else { return Ok(None) };
+    let header = fleet_log::table(&**store, seq).map_err(blame)?.header;
+    let sealed = header.stamp.offset(header.store_offset_ms);
+    Ok(Some(Duration::from_millis(server.since(sealed)).as_secs_f64()))
+}
+
+/// The status for people.
+#[must_use]
+pub fn text(status: &Value) -> String {
+    let number = |value: &Value| known(value.as_u64(), |number| number.to_string());
+    let mut table = Table::new([
+        ("DATABASE", Align::Left),
+        ("TIER", Align::Left),
+        ("STATE", Align::Left),
+        ("BYTES", Align::Right),
+        ("COMMITTED", Align::Right),
+        ("RPO", Align::Right),
+        ("APPLY LAG", Align::Right),
+    ]);
+    for database in status["databases"].as_array().map_or(&[][..], Vec::as_slice) {
+        table.row(cells(database));
+    }
+    format!(
+        "Fleet {}, owner {}, epoch {}: durable {}, applied {}{}\n{table}",
+        word(&status["fleet"]),
+        word(&status["owner"]),
+        number(&status["epoch"]),
+        number(&status["seq"]["durable"]),
+        number(&status["seq"]["applied"]),
+        if status["running"] == json!(false) { " (no follower runs here)" } else { "" },
+    )
+}
+
+fn cells(database: &Value) -> [String; 7] {
+    let seconds = |key: &str| {
+        known(database[key].as_f64(), |value| age(Duration::from_secs_f64(value.clamp(0.0, 1e12))))
+    };
+    [
+        word(&database["name"]),
+        word(&database["tier"]),
+        word(&database["state"]),
+        known(database["bytes"].as_u64(), bytes),
+        seconds("committed_age_seconds"),
+        seconds("rpo_seconds"),
+        seconds("apply_lag_seconds"),
+    ]
+}
+
+fn word(value: &Value) -> String {
+    known(value.as_str(), ToOwned::to_owned)
+}
