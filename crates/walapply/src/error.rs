@@ -85,6 +85,9 @@ pub enum ApplyError {
     /// The store lacks something that is needed.
     #[error("{0} is not in the store")]
     Missing(String),
+    /// The log's own error.
+    #[error(transparent)]
+    Log(#[from] fleet_log::LogError),
     /// The store's own error.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +97,15 @@ pub enum ApplyError {
     /// The standby's folder or state is in use, or cannot hold what it must.
     #[error("{0}")]
     Unfit(String),
+    /// The command line asks for something that cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// A signal ended the work early.
+    #[error("interrupted; nothing was put in place")]
+    Interrupted,
+    /// A restored file cannot be put in place.
+    #[error(transparent)]
+    Target(#[from] crate::restore::TargetError),
     /// The log moved while it was being read, past the point that was asked for.
     #[error("seq {0} has left the log")]
     Gone(Seq),
@@ -127,11 +139,13 @@ impl ApplyError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Library(_) | Self::NoSuchPoint(_) | Self::Unfit(_) => Remedy::Stop,
+            Self::Usage(_) | Self::Interrupted | Self::Target(_) => Remedy::Stop,
             Self::Busy { .. } | Self::File { .. } | Self::Gone(_) => Remedy::Wait,
             Self::Sqlite { code, .. } => sqlite_remedy(*code),
             Self::NotAFile(_) => Remedy::Wait,
             Self::Checksum { .. } | Self::Tampered { .. } | Self::Moved(_) => Remedy::Rebuild,
             Self::Corrupt { .. } | Self::Missing(_) => Remedy::Distrust,
+            Self::Log(error) => class_remedy(ExitCode::from_number(error.exit_code())),
             Self::Store(error) => class_remedy(error.class().into()),
         }
     }
@@ -150,6 +164,8 @@ impl ApplyError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Corrupt { .. } | Self::Missing(_) => ExitCode::Corrupt,
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Log(error) => ExitCode::from_number(error.exit_code()),
             Self::Store(error) => error.class().into(),
             _ => ExitCode::Failed,
         }

@@ -63,6 +63,8 @@ pub(crate) struct Target {
     pub(crate) pages: u32,
     /// For messages: which log object the state stands after.
     pub(crate) label: String,
+    /// Whether images that are overwritten are kept for [`Replica::take_drift`]: nobody knows how they came about.
+    pub(crate) keeps_overwritten: bool,
 }
 
 /// Takes pages; whoever gives them stops at the first error.
@@ -185,10 +187,14 @@ impl Replica {
         self.expect(target.before, self.hashes.checksum(), "before", &target.label)?;
         let mut staged = Staged::new(&self.hashes, target.pages);
         let mut encoding = self.encoding;
+        let mut overwritten = Drift::default();
         let applier = &mut self.applier;
         feed(&mut |page, image| {
             if !staged.accept(page, image)? {
                 return Ok(());
+            }
+            if target.keeps_overwritten && page.get() <= self.hashes.page_count() {
+                overwritten.add(page, || applier.page(page))?;
             }
             if page != PageNo::FIRST {
                 return applier.put(page, image);
@@ -201,6 +207,7 @@ impl Replica {
         let changed = staged.finish();
         self.applier.commit(target.pages)?;
         changed.enter(&mut self.hashes);
+        self.drift = (overwritten.pages > 0).then_some(overwritten);
         self.frames_written += pages_written + 1;
         self.check_outline(target)?;
         self.follow_encoding(encoding)?;

@@ -174,12 +174,18 @@ impl Applier {
         Ok(())
     }
 
-    /// Page 1 as the running read transaction sees it.
+    /// Page 1 as the running transaction sees it.
     pub(crate) fn page_one(&self) -> Result<Vec<u8>, ApplyError> {
-        let sql = "SELECT data FROM main.sqlite_dbpage('replica') WHERE pgno=1";
-        self.connection
-            .query_row(sql, [], |row| row.get(0))
-            .map_err(sqlite(&self.path, "reading page 1"))
+        self.page(PageNo::FIRST)
+    }
+
+    /// A page as the running transaction sees it.
+    pub(crate) fn page(&self, page: PageNo) -> Result<Vec<u8>, ApplyError> {
+        let sql = "SELECT data FROM main.sqlite_dbpage('replica') WHERE pgno=?1";
+        let mut statement =
+            self.connection.prepare_cached(sql).map_err(sqlite(&self.path, "reading a page"))?;
+        let image = statement.query_row([page.get()], |row| row.get(0));
+        image.map_err(sqlite(&self.path, "reading a page"))
     }
 
     /// A number that changes when anybody but this connection committed; only to be compared for equality.

@@ -95,6 +95,7 @@ impl Image {
             after: self.checksum(),
             pages: self.pages.len() as u32,
             label: label.to_owned(),
+            keeps_overwritten: false,
         }
     }
 }

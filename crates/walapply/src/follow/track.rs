@@ -63,9 +63,15 @@ pub(crate) enum Job<P> {
     /// Apply these as one transaction.
     Apply(Vec<Link<P>>),
     /// Make the file what the log says it is after the last object read.
-    Rebuild,
+    Rebuild {
+        /// Nobody knows how the file came to be what it is.
+        is_unexplained: bool,
+    },
     /// Look for changes made by others.
-    Look,
+    Look {
+        /// At every page, whatever SQLite says.
+        is_thorough: bool,
+    },
 }
 
 /// How a job failed, as far as the next step depends on it.
@@ -118,6 +124,8 @@ pub(crate) struct Track<P> {
     is_busy: bool,
     /// The object up to which a running rebuild covers, or a running batch applies.
     running_to: Option<Seq>,
+    /// The first object of a running batch, and its oldest commit.
+    running_from: Option<Seq>,
     running_oldest: Option<Millis>,
     hold_until: Option<Seq>,
     applied: Option<Seq>,
@@ -125,7 +133,9 @@ pub(crate) struct Track<P> {
     failures: u32,
     retry_at: Millis,
     trouble: Option<Trouble>,
-    look_wanted: bool,
+    look_wanted: Option<bool>,
+    /// The content of the file is no state of the log, and nothing tells why.
+    is_unexplained: bool,
     /// Since when the file is known to lag, where no link tells it.
     behind_since: Option<Millis>,
 }
@@ -139,6 +149,7 @@ impl<P> Track<P> {
             queued_bytes: 0,
             is_busy: false,
             running_to: None,
+            running_from: None,
             running_oldest: None,
             hold_until: None,
             applied: None,
@@ -146,7 +157,8 @@ impl<P> Track<P> {
             failures: 0,
             retry_at: now,
             trouble: None,
-            look_wanted: false,
+            look_wanted: None,
+            is_unexplained: false,
             behind_since: Some(now),
         }
     }
@@ -259,7 +271,10 @@ impl<P> Track<P> {
                 self.behind_since = None;
                 (self.applied, self.applied_txid) = (expected.changed, expected.txid);
             }
-            Stage::Searching(_) => self.go_stale(now),
+            Stage::Searching(_) => {
+                self.go_stale(now);
+                self.is_unexplained = true;
+            }
             Stage::Placeholder if expected.is_live => self.go_stale(now),
             _ => {}
         }
@@ -287,9 +302,15 @@ impl<P> Track<P> {
         self.go_stale(now);
     }
 
-    /// A look at the file is due.
-    pub(crate) fn want_look(&mut self) {
-        self.look_wanted = self.stage == Stage::Following;
+    /// The file moves: it is looked at again before anything else.
+    pub(crate) fn look_anew(&mut self, now: Millis) {
+        self.stage = Stage::Unknown;
+        self.behind_since = self.behind_since.or(Some(now));
+    }
+
+    /// A look at the file is due, if need be at all of it.
+    pub(crate) fn want_look(&mut self, is_thorough: bool) {
+        self.look_wanted = (self.stage == Stage::Following).then_some(is_thorough);
     }
 
     /// What to do now, if anything.
@@ -302,7 +323,7 @@ impl<P> Track<P> {
             Stage::Stale => {
                 self.drop_queue();
                 self.running_to = read_to;
-                Job::Rebuild
+                Job::Rebuild { is_unexplained: self.is_unexplained }
             }
             Stage::Following => self.batch()?,
             Stage::Searching(_) | Stage::Placeholder => return None,
@@ -314,13 +335,14 @@ impl<P> Track<P> {
     fn batch(&mut self) -> Option<Job<P>> {
         let last = match self.queue.back() {
             Some(link) => link.seq,
-            None => return std::mem::take(&mut self.look_wanted).then_some(Job::Look),
+            None => return self.look_wanted.take().map(|is_thorough| Job::Look { is_thorough }),
         };
         if self.hold_until.is_some_and(|ceiling| last < ceiling) {
             return None;
         }
         self.hold_until = None;
         self.running_to = Some(last);
+        self.running_from = self.queue.front().map(|link| link.seq);
         self.running_oldest = self.queue.front().map(|link| link.oldest_commit);
         self.queued_bytes = 0;
         Some(Job::Apply(self.queue.drain(..).collect()))
@@ -339,6 +361,7 @@ impl<P> Track<P> {
         (self.applied, self.applied_txid) = (changed, txid);
         if is_still_wanted {
             self.stage = Stage::Following;
+            self.is_unexplained = false;
             self.behind_since = None;
             while self.queue.front().is_some_and(|link| Some(link.seq) <= at) {
                 let dropped = self.queue.pop_front().map_or(0, |link| link.bytes);
@@ -363,6 +386,7 @@ impl<P> Track<P> {
         let was_following = self.stage == Stage::Following;
         self.is_busy = false;
         self.running_to = None;
+        self.running_from = None;
         let oldest = self.running_oldest.take();
         self.trouble = Some(trouble);
         self.failures = self.failures.saturating_add(1);
@@ -382,6 +406,7 @@ impl<P> Track<P> {
     fn succeeded(&mut self) {
         self.is_busy = false;
         self.running_to = None;
+        self.running_from = None;
         self.running_oldest = None;
         self.failures = 0;
         self.trouble = None;
@@ -423,6 +448,16 @@ impl<P> Track<P> {
     /// The last object of the log whose change is in the file, and its commits.
     pub(crate) fn applied_to(&self) -> (Option<Seq>, Txid) {
         (self.applied, self.applied_txid)
+    }
+
+    /// The last object of the log up to which the file has everything, of those read.
+    pub(crate) fn complete_to(&self, read: Option<Seq>) -> Option<Seq> {
+        let missing = self.running_from.or(self.queue.front().map(|link| link.seq));
+        match (self.stage, missing) {
+            (Stage::Following, Some(seq)) => seq.previous(),
+            (Stage::Following | Stage::Placeholder, None) => read,
+            _ => self.applied,
+        }
     }
 
     /// When the oldest commit was made that is durable and not in the file; on the store's clock.

@@ -21,6 +21,21 @@ pub(crate) struct Drift {
     pub(crate) images: Vec<(PageNo, Vec<u8>)>,
 }
 
+impl Drift {
+    /// Counts a page and keeps its image, if there is room.
+    pub(super) fn add(
+        &mut self,
+        page: PageNo,
+        image: impl FnOnce() -> Result<Vec<u8>, ApplyError>,
+    ) -> Result<(), ApplyError> {
+        self.pages += 1;
+        if self.images.len() < IMAGES_MAX {
+            self.images.push((page, image()?));
+        }
+        Ok(())
+    }
+}
+
 impl Replica {
     /// Looks whether anybody else committed since our last look, and at what they did.
     ///

@@ -41,7 +41,7 @@ pub(crate) fn move_aside(
 ) -> Result<PathBuf, ApplyError> {
     let folder = folder(state_dir, name, now)?;
     // The database first: companions without their database are harmless, a database without its -wal may not be.
-    for ending in ["", "-wal", "-shm", "-journal"] {
+    for ending in [""].into_iter().chain(files::COMPANIONS) {
         let from = files::companion(path, ending);
         let to = folder.join(format!("{}.db{ending}", name.as_str()));
         move_file(&from, &to)?;

@@ -12,6 +12,9 @@ use segment::Name;
 
 use crate::error::ApplyError;
 
+/// SQLite's companions of a database file.
+pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// The file of the database `name`.
 pub(crate) fn database(folder: &Path, name: &Name) -> PathBuf {
     folder.join(format!("{}.db", name.as_str()))
@@ -60,6 +63,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), ApplyError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether any companion lies beside the path.
+pub(crate) fn companions_present(path: &Path) -> Result<bool, ApplyError> {
+    for ending in COMPANIONS {
+        if length(&companion(path, ending))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Which files an open connection stands on.

@@ -72,6 +72,11 @@ pub(crate) fn initialise_empty(path: &Path, page_size: PageSize) -> Result<(), A
     Checker::open(path)?.initialise(page_size)
 }
 
+/// [`ApplyError::Busy`] while another connection reads the database.
+pub(crate) fn ensure_unread(path: &Path) -> Result<(), ApplyError> {
+    Checker::open_alone(path).map(drop)
+}
+
 impl Prepared {
     /// Puts the file where there is none.
     pub(crate) fn place(self) -> Result<(), ApplyError> {
@@ -91,11 +96,28 @@ impl Prepared {
         files::remove(&files::companion(&self.path, "-shm"))?;
         self.place()
     }
+}
 
-    /// Removes the file again.
-    pub(crate) fn discard(self) -> Result<(), ApplyError> {
-        files::remove(&self.temporary)
+/// Gives a database another name in the same folder, unless somebody reads it ([`ApplyError::Busy`]).
+///
+/// Nothing happens where there is no file, or where the new name is taken: then that file's content decides.
+pub(crate) fn move_database(from: &Path, to: &Path) -> Result<(), ApplyError> {
+    let is_empty = match files::length(from)? {
+        None => return Ok(()),
+        Some(length) => length == 0,
+    };
+    if files::length(to)?.is_some() {
+        tracing::warn!(from = %from.display(), to = %to.display(), "not renamed: there is a file already");
+        return Ok(());
     }
+    let alone = if is_empty { None } else { Some(Checker::open_alone(from)?) };
+    if let Some(alone) = &alone {
+        alone.checkpoint_truncate()?;
+        files::remove(&files::companion(from, "-wal"))?;
+        files::remove(&files::companion(from, "-shm"))?;
+    }
+    std::fs::rename(from, to).map_err(ApplyError::file(from, "renaming"))?;
+    files::sync_folder(to)
 }
 
 struct Writer<'a> {

@@ -39,7 +39,8 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Whether the image is to be written: it is the first of its page, within the file, and not the lock page.
+    /// Whether the image is to be written: it is the first of its page, within the file, not the lock page, and differs
+    /// from what the file has. Page 1 is always written, for its masked bytes.
     pub(super) fn accept(&mut self, page: PageNo, image: &[u8]) -> Result<bool, ApplyError> {
         let page_size: PageSize = self.base.page_size();
         if image.len() != page_size.bytes() {
@@ -54,6 +55,9 @@ impl<'a> Staged<'a> {
             return Ok(false);
         }
         let hash = page_hash(page, image);
+        if self.base.get(page) == Some(hash) && page != PageNo::FIRST {
+            return Ok(false);
+        }
         self.checksum = self.checksum ^ self.base.get(page).unwrap_or(0) ^ hash;
         self.changed.push((page, hash));
         Ok(true)

@@ -1,0 +1,278 @@
+//! Carrying out one [`Job`] for one database, on a worker thread: everything that blocks.
+//!
+//! A job owns the database's open connections while it runs and hands them back with its [`Report`]; so no lock is held
+//! across threads, and two jobs never work on one database.
+//!
+//! What must happen before what, in an apply: the sidecar's ceiling is raised, then the transaction begins. A crash at any point
+//! leaves the file in the state before or after the batch, and the sidecar names both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use segment::{Catalogue, DbId, Incarnation, Segment, Seq, Txid};
+use store::Store;
+
+use super::feed::Batch;
+use super::track::{Job, Link, Trouble};
+use crate::error::{ApplyError, Remedy};
+use crate::heal::{self, Manner, Place};
+use crate::image::PageSource;
+use crate::replica::sidecar::{self, Sidecar};
+use crate::replica::{Drift, Found, Replica, Target, evidence, files, install};
+
+/// Where the pages of a link stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    /// The log object.
+    pub(crate) segment: Arc<Segment>,
+    /// Which of its sections.
+    pub(crate) section: usize,
+}
+
+/// What the state of the log is as far as one database needs it.
+#[derive(Clone)]
+pub(crate) struct Cut {
+    /// The last object read; `None` for an empty log.
+    pub(crate) at: Option<Seq>,
+    /// The catalogue of that cut, with this database's entry only.
+    pub(crate) catalogue: Catalogue,
+    /// The life that the database is in.
+    pub(crate) incarnation: Option<Incarnation>,
+}
+
+/// One job with everything it needs.
+pub(crate) struct Assignment {
+    /// The database.
+    pub(crate) db: DbId,
+    /// Its files.
+    pub(crate) place: Place,
+    /// Its connections, unless the job opens them.
+    pub(crate) replica: Option<Box<Replica>>,
+    /// Where the log stands.
+    pub(crate) cut: Cut,
+    /// The sidecar as it was last written.
+    pub(crate) sidecar: Sidecar,
+    /// What to do.
+    pub(crate) job: Job<Payload>,
+}
+
+/// How a job ended.
+pub(crate) struct Report {
+    /// The database.
+    pub(crate) db: DbId,
+    /// Its connections.
+    pub(crate) replica: Option<Box<Replica>>,
+    /// The sidecar as it is now.
+    pub(crate) sidecar: Sidecar,
+    /// What was done.
+    pub(crate) result: Result<Done, Undone>,
+}
+
+/// What was done.
+pub(crate) enum Done {
+    /// The file was looked at for the first time.
+    Opened,
+    /// A batch is in the file.
+    Applied { seq: Seq, txid: Txid, pages_written: u64, retries: u32 },
+    /// The file was rebuilt as of a cut.
+    Rebuilt {
+        at: Option<Seq>,
+        changed: Option<Seq>,
+        txid: Txid,
+        manner: Manner,
+        pages_written: u64,
+        evidence: Option<PathBuf>,
+    },
+    /// The database has no content at the cut.
+    Emptied,
+    /// Nobody changed the file.
+    Looked,
+}
+
+/// What was not done.
+pub(crate) struct Undone {
+    /// Why.
+    pub(crate) error: ApplyError,
+    /// What follows from it.
+    pub(crate) trouble: Trouble,
+    /// Where changes made by others are kept.
+    pub(crate) evidence: Option<PathBuf>,
+    /// Links that are not in the file.
+    pub(crate) unapplied: Vec<Link<Payload>>,
+}
+
+/// Does it.
+pub(crate) fn run(store: &Arc<dyn Store>, assignment: Assignment) -> Report {
+    let Assignment { db, place, replica, cut, sidecar, job } = assignment;
+    let mut hands = Hands { db, store, place: &place, replica, cut: &cut, sidecar };
+    let result = match job {
+        Job::Open => hands.open().map_err(undone),
+        Job::Apply(links) => hands.apply(links),
+        Job::Rebuild { is_unexplained } => hands.rebuild(is_unexplained).map_err(undone_rebuild),
+        Job::Look { is_thorough } => hands.look(is_thorough),
+    };
+    Report { db, replica: hands.replica, sidecar: hands.sidecar, result }
+}
+
+struct Hands<'a> {
+    db: DbId,
+    store: &'a Arc<dyn Store>,
+    place: &'a Place,
+    replica: Option<Box<Replica>>,
+    cut: &'a Cut,
+    sidecar: Sidecar,
+}
+
+impl Hands<'_> {
+    fn open(&mut self) -> Result<Done, ApplyError> {
+        self.replica = None;
+        if let Some(former) = &self.place.former {
+            install::move_database(former, &self.place.path)?;
+        }
+        self.sidecar = sidecar::read(&self.sidecar_path());
+        match Replica::open(&self.place.path)? {
+            Found::Ready(replica) => self.replica = Some(replica),
+            Found::Absent if !self.is_live() => files::placeholder(&self.place.path)?,
+            Found::Absent | Found::Empty => {}
+            Found::Broken(error) => {
+                tracing::warn!(db = %self.place.name, %error, "the standby's file is no database")
+            }
+        }
+        Ok(Done::Opened)
+    }
+
+    fn apply(&mut self, links: Vec<Link<Payload>>) -> Result<Done, Undone> {
+        let failed = |error, links| Undone { unapplied: links, ..undone(error) };
+        let (Some(first), Some(last)) = (links.first(), links.last()) else {
+            return Ok(Done::Looked);
+        };
+        let (seq, txid) = (last.seq, last.last_txid);
+        let target = match target(first, last) {
+            Ok(target) => target,
+            Err(error) => return Err(failed(error, links)),
+        };
+        if let Err(error) = self.raise_ceiling(seq) {
+            return Err(failed(error, links));
+        }
+        let Some(replica) = &mut self.replica else {
+            return Err(failed(ApplyError::Moved(self.place.path.clone()), links));
+        };
+        let batch = Batch::new(&**self.store, &links);
+        match replica.apply(&target, &mut |sink| batch.give(sink)) {
+            Ok(applied) => {
+                let (pages_written, retries) = (applied.pages_written, applied.retries);
+                Ok(Done::Applied { seq, txid, pages_written, retries })
+            }
+            Err(error) => {
+                let drift = replica.take_drift();
+                let evidence = self.keep(drift);
+                Err(Undone { evidence, ..failed(error, links) })
+            }
+        }
+    }
+
+    fn look(&mut self, is_thorough: bool) -> Result<Done, Undone> {
+        let Some(replica) = &mut self.replica else {
+            return Err(undone(ApplyError::Moved(self.place.path.clone())));
+        };
+        replica.rest();
+        match replica.look(is_thorough) {
+            Ok(None) => Ok(Done::Looked),
+            Ok(Some(drift)) => {
+                let error =
+                    ApplyError::Tampered { path: self.place.path.clone(), pages: drift.pages };
+                Err(Undone { evidence: self.keep(Some(drift)), ..undone(error) })
+            }
+            Err(error) => Err(undone(error)),
+        }
+    }
+
+    fn rebuild(&mut self, is_unexplained: bool) -> Result<Done, ApplyError> {
+        // A rebuild replaces files; none of our own connections may be open then.
+        self.replica = None;
+        let Some(at) = self.cut.at.filter(|_| self.is_live()) else {
+            files::placeholder(&self.place.path)?;
+            return Ok(Done::Emptied);
+        };
+        let source = PageSource::open(self.store, &self.cut.catalogue, self.db, at)?;
+        self.raise_ceiling(at)?;
+        let rebuilt = heal::rebuild(self.place, &source, is_unexplained)?;
+        self.replica = Some(rebuilt.replica);
+        let facts = source.facts();
+        Ok(Done::Rebuilt {
+            at: Some(at),
+            changed: facts.changed,
+            txid: facts.txid,
+            manner: rebuilt.manner,
+            pages_written: rebuilt.pages_written,
+            evidence: rebuilt.evidence,
+        })
+    }
+
+    fn is_live(&self) -> bool {
+        let entry = self.cut.catalogue.databases.get(&self.db);
+        entry.is_some_and(|entry| {
+            entry.state == segment::DatabaseState::Live && entry.base.is_some()
+        })
+    }
+
+    fn raise_ceiling(&mut self, seq: Seq) -> Result<(), ApplyError> {
+        let raised = Sidecar {
+            incarnation: self.cut.incarnation,
+            floor: self.sidecar.floor,
+            ceiling: self.sidecar.ceiling.max(Some(seq)),
+        };
+        sidecar::write(&self.sidecar_path(), &raised)?;
+        self.sidecar = raised;
+        Ok(())
+    }
+
+    fn sidecar_path(&self) -> PathBuf {
+        sidecar::path(&self.place.state_dir, &self.place.name)
+    }
+
+    /// Failing to keep evidence does not keep the database from being repaired.
+    fn keep(&self, drift: Option<Drift>) -> Option<PathBuf> {
+        let kept = evidence::keep(
+            &self.place.state_dir,
+            &self.place.name,
+            self.place.clock.now(),
+            &drift?,
+        );
+        kept.inspect_err(
+            |error| tracing::error!(db = %self.place.name, %error, "cannot keep evidence"),
+        )
+        .ok()
+    }
+}
+
+fn target(first: &Link<Payload>, last: &Link<Payload>) -> Result<Target, ApplyError> {
+    let entry = last.payload.segment.table().sections.get(last.payload.section);
+    let entry = entry.ok_or_else(|| ApplyError::Corrupt {
+        what: format!("log object {}", last.seq),
+        detail: "has no such section".into(),
+    })?;
+    Ok(Target {
+        before: Some(first.pre),
+        after: last.post,
+        pages: entry.pages_after,
+        label: format!("seq {}", last.seq),
+        keeps_overwritten: false,
+    })
+}
+
+fn undone(error: ApplyError) -> Undone {
+    let trouble = match error.remedy() {
+        Remedy::Wait => Trouble::Wait,
+        Remedy::Rebuild => Trouble::Rebuild,
+        Remedy::Distrust | Remedy::Stop => Trouble::Distrust,
+    };
+    Undone { error, trouble, evidence: None, unapplied: Vec::new() }
+}
+
+/// A rebuild whose result does not add up is the fault of what it was made from.
+fn undone_rebuild(error: ApplyError) -> Undone {
+    let blames_store = matches!(error, ApplyError::Checksum { .. });
+    let undone = undone(error);
+    if blames_store { Undone { trouble: Trouble::Distrust, ..undone } } else { undone }
+}

@@ -1,0 +1,217 @@
+//! One followed database as the coordinator holds it: its track, its connections, its figures.
+
+use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Seq};
+
+use super::checkpoint::Schedule;
+use super::jobs::{Done, Payload, Report, Undone};
+use super::state::DatabaseStatus;
+use super::track::{Condition, Expected, Track, Trouble};
+use crate::heal::{Manner, Place};
+use crate::replica::Replica;
+use crate::replica::sidecar::{self, Sidecar};
+
+/// An idle database is looked at this often.
+const LOOK_EVERY_MS: u64 = 20_000;
+/// And all its pages this often.
+const LOOK_THOROUGHLY_EVERY_MS: u64 = 6 * 3_600_000;
+
+/// One followed database.
+pub(super) struct Member {
+    pub(super) place: Place,
+    pub(super) tier: String,
+    pub(super) track: Track<Payload>,
+    pub(super) replica: Option<Box<Replica>>,
+    pub(super) sidecar: Sidecar,
+    pub(super) schedule: Schedule,
+    detail: Option<String>,
+    heals: u64,
+    pages: u32,
+    bytes: u64,
+    looked: Millis,
+    looked_thoroughly: Millis,
+}
+
+impl Member {
+    /// A database that was just heard of.
+    pub(super) fn new(db: DbId, place: Place, tier: String, now: Millis) -> Self {
+        // Looks at many databases are spread over the interval.
+        let spread = u64::from(db.as_bytes()[0]) * LOOK_EVERY_MS / 256;
+        let spread_thoroughly = u64::from(db.as_bytes()[1]) * LOOK_THOROUGHLY_EVERY_MS / 512;
+        Self {
+            place,
+            tier,
+            track: Track::new(now),
+            replica: None,
+            sidecar: Sidecar::default(),
+            schedule: Schedule::default(),
+            detail: None,
+            heals: 0,
+            pages: 0,
+            bytes: 0,
+            looked: Millis::new(now.get().saturating_sub(spread)),
+            looked_thoroughly: Millis::new(now.get().saturating_sub(spread_thoroughly)),
+        }
+    }
+
+    /// The database has another name from now on: its file moves before anything else happens to it.
+    pub(super) fn rename(&mut self, place: Place, now: Millis) {
+        let former = std::mem::replace(&mut self.place, place);
+        self.place.former = former.former.or(Some(former.path));
+        self.track.look_anew(now);
+    }
+
+    /// Asks for a look at the file where one is due.
+    pub(super) fn want_look(&mut self, now: Millis) {
+        if now.since(self.looked) < LOOK_EVERY_MS {
+            return;
+        }
+        self.looked = now;
+        let is_thorough = now.since(self.looked_thoroughly) >= LOOK_THOROUGHLY_EVERY_MS;
+        if is_thorough {
+            self.looked_thoroughly = now;
+        }
+        self.track.want_look(is_thorough);
+    }
+
+    /// Takes back what a job borrowed and learns how it ended.
+    pub(super) fn finished(&mut self, report: Report, expected: &Expected, now: Millis) {
+        self.replica = report.replica;
+        self.sidecar = report.sidecar;
+        if let Some(replica) = &self.replica {
+            self.pages = replica.pages();
+            self.bytes = u64::from(self.pages) * u64::from(replica.page_size().get());
+        }
+        match report.result {
+            Ok(done) => self.done(done, expected, now),
+            Err(undone) => self.undone(undone, now),
+        }
+    }
+
+    fn done(&mut self, done: Done, expected: &Expected, now: Millis) {
+        let db = &self.place.name;
+        match done {
+            Done::Opened => {
+                let actual = self.replica.as_ref().map(|replica| replica.checksum());
+                self.place.former = None;
+                self.track.opened(actual, self.sidecar.ceiling, expected, now);
+                self.detail = None;
+            }
+            Done::Applied { seq, txid, pages_written, retries } => {
+                tracing::debug!(%db, %seq, %txid, pages = pages_written, "applied");
+                if retries > 0 {
+                    tracing::info!(%db, retries, "another process held the write lock of the standby's file");
+                }
+                self.track.applied(seq, txid);
+                self.schedule.applied(now);
+                self.looked = now;
+                self.detail = None;
+            }
+            Done::Rebuilt { at, changed, txid, manner, pages_written, evidence } => {
+                let kept = evidence.map(|path| path.display().to_string());
+                tracing::info!(%db, seq = ?at, %txid, pages = pages_written, ?manner, evidence = kept, "healed");
+                self.heals += u64::from(manner == Manner::Repaired || manner == Manner::Replaced);
+                self.detail = match (manner, kept) {
+                    (Manner::Repaired | Manner::Replaced, None) => {
+                        Some(format!("healed: {pages_written} pages written"))
+                    }
+                    (_, Some(kept)) => {
+                        Some(format!("healed: {pages_written} pages written, evidence in {kept}"))
+                    }
+                    (Manner::Installed | Manner::Filled, None) => None,
+                };
+                self.track.rebuilt(at, changed, txid);
+                self.schedule.applied(now);
+            }
+            Done::Emptied => self.track.became_empty(),
+            Done::Looked => self.track.looked(),
+        }
+    }
+
+    fn undone(&mut self, undone: Undone, now: Millis) {
+        let Undone { error, trouble, evidence, unapplied } = undone;
+        let db = &self.place.name;
+        let kept = evidence.map(|path| path.display().to_string());
+        let text = match &kept {
+            Some(kept) => format!("{error}; evidence in {kept}"),
+            None => error.to_string(),
+        };
+        let is_new = self.detail.as_ref() != Some(&text);
+        match trouble {
+            Trouble::Distrust if is_new => {
+                tracing::error!(%db, %error, "damaged in the store: waiting for a newer base")
+            }
+            Trouble::Wait if is_new => tracing::warn!(%db, %error, "cannot go on yet"),
+            Trouble::Rebuild => {
+                tracing::warn!(%db, %error, evidence = kept, "the standby's file must be rebuilt")
+            }
+            Trouble::Distrust | Trouble::Wait => tracing::debug!(%db, %error, "still not"),
+        }
+        self.detail = Some(text);
+        self.track.failed(trouble, unapplied, now);
+    }
+
+    /// A worker met a bug: its connections are gone.
+    pub(super) fn panicked(&mut self, now: Millis) {
+        self.detail = Some("a bug stopped the last try; the log has its place".into());
+        self.track.failed(Trouble::Rebuild, Vec::new(), now);
+    }
+
+    /// Everything up to `seq` is durable in the file.
+    pub(super) fn durable(&mut self, seq: Option<Seq>) {
+        let raised = Sidecar { floor: self.sidecar.floor.max(seq), ..self.sidecar };
+        if raised == self.sidecar {
+            return;
+        }
+        let path = sidecar::path(&self.place.state_dir, &self.place.name);
+        match sidecar::write(&path, &raised) {
+            Ok(()) => self.sidecar = raised,
+            Err(error) => tracing::warn!(db = %self.place.name, %error, "cannot write the sidecar"),
+        }
+    }
+
+    /// What the status command shows; the lag is filled in when it is asked for.
+    pub(super) fn status(&self) -> DatabaseStatus {
+        let (applied_seq, applied_txid) = self.track.applied_to();
+        DatabaseStatus {
+            name: self.place.name.clone(),
+            tier: self.tier.clone(),
+            state: self.track.condition(),
+            detail: self.detail.clone(),
+            applied_seq,
+            applied_txid,
+            apply_lag_seconds: None,
+            pages: self.pages,
+            bytes: self.bytes,
+            heals: self.heals,
+        }
+    }
+
+    /// The reason that an operator is given.
+    pub(super) fn explain(&self) -> String {
+        let reason = self.detail.as_deref().unwrap_or("not finished");
+        format!("{}: {reason}", self.place.name)
+    }
+
+    /// How it stands.
+    pub(super) fn condition(&self) -> Condition {
+        self.track.condition()
+    }
+}
+
+/// What the catalogue says that a track needs.
+pub(super) fn expected(entry: Option<&CatalogueEntry>) -> Expected {
+    match entry {
+        Some(entry) => Expected {
+            is_live: entry.state == DatabaseState::Live && entry.base.is_some(),
+            checksum: entry.checksum,
+            changed: entry.changed,
+            txid: entry.txid,
+        },
+        None => Expected {
+            is_live: false,
+            checksum: segment::Checksum::EMPTY,
+            changed: None,
+            txid: segment::Txid::NONE,
+        },
+    }
+}

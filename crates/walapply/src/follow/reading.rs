@@ -1,0 +1,317 @@
+//! Reading the log, on a thread of its own: accepted objects in order, and what to do where they end.
+//!
+//! - Only what the log's rules accept is handed on. A damaged object is never skipped silently: whoever it concerns is told.
+//! - The channel to the coordinator is short: a standby that cannot keep up stops reading, so memory stays bounded.
+//! - An error of the store changes nothing; the same request is made again after a pause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use fleet_log::{
+    Batch, End, FleetFile, LogError, Position, Reader, Tail, catalogue_at, find_tail, table,
+};
+use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
+use store::Store;
+use store::clock::Clock;
+
+use super::poll::{Limits, Poller};
+use super::saved::Saved;
+
+/// Objects read before they are handed on.
+const BATCH_OBJECTS: u32 = 64;
+/// Bytes read before they are handed on.
+const BATCH_BYTES: u64 = 24 << 20;
+/// First pause after an error; it doubles up to the idle interval.
+const ERROR_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the coordinator is told.
+pub(super) enum Event {
+    /// Reading begins here; the catalogue is that of the cut before.
+    Began { fleet: FleetId, catalogue: Catalogue, position: Position, server: Millis },
+    /// Accepted objects, in order, and the position after them.
+    Segments { segments: Vec<Arc<Segment>>, position: Position, server: Millis },
+    /// There is nothing more now. Before a log exists the position is its start.
+    Tail { server: Millis },
+    /// The pages in this object are damaged, its table is not.
+    Damaged { seq: Seq, table: Box<Table>, position: Position, detail: String },
+    /// Objects were left out: the log goes on at a later cut.
+    Jumped { catalogue: Catalogue, position: Position, reason: String },
+    /// An object cannot be read at all; the log goes on after it, its catalogue unknown.
+    Skipped { seq: Seq, position: Position, detail: String },
+    /// It will be tried again.
+    Trouble(LogError),
+    /// It will not.
+    Ended(LogError),
+}
+
+/// What the thread needs.
+pub(super) struct Reading {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) fleet: Name,
+    pub(super) state_dir: std::path::PathBuf,
+    pub(super) limits: Limits,
+    pub(super) once: bool,
+    pub(super) events: Sender<Event>,
+    /// Disconnected when the follower stops.
+    pub(super) stop: Receiver<()>,
+}
+
+/// The follower stops, or nobody listens any more.
+struct Stopped;
+
+type Going<T> = Result<T, Stopped>;
+
+/// The thread.
+pub(super) fn run(reading: Reading) {
+    let poller = Poller::new(reading.limits, reading.clock.now());
+    let mut thread = Thread { reading, poller, errors: 0 };
+    // Nothing to do about a stop but to stop.
+    let _: Going<()> = thread.read();
+}
+
+struct Thread {
+    reading: Reading,
+    poller: Poller,
+    errors: u32,
+}
+
+impl Thread {
+    fn read(&mut self) -> Going<()> {
+        let (fleet, position) = self.begin()?;
+        let mut reader = Reader::new(Arc::clone(&self.reading.store), position).of_fleet(fleet);
+        loop {
+            match reader.batch(BATCH_OBJECTS, BATCH_BYTES) {
+                Ok(Batch::Accepted { segments, end, server }) => {
+                    self.accepted(&reader, segments, end, server)?
+                }
+                Ok(Batch::Behind { retired }) => {
+                    let reason = format!("the log before seq {retired} is no longer held");
+                    self.jump(&mut reader, fleet, reason)?;
+                }
+                Err(LogError::Corrupt { seq, .. }) if seq > reader.position().next => {
+                    self.read_up_to(&mut reader, seq)?;
+                }
+                Err(LogError::Corrupt { seq, detail }) => {
+                    self.recover(&mut reader, fleet, seq, detail)?
+                }
+                Err(error) => self.trouble(error)?,
+            }
+        }
+    }
+
+    /// Finds where to begin; waits for a log to exist.
+    fn begin(&mut self) -> Going<(FleetId, Position)> {
+        loop {
+            match self.find_beginning() {
+                Ok(Some((fleet, catalogue, position, server))) => {
+                    self.errors = 0;
+                    self.poller.answered(server, self.now());
+                    self.send(Event::Began {
+                        fleet,
+                        catalogue,
+                        position: position.clone(),
+                        server,
+                    })?;
+                    return Ok((fleet, position));
+                }
+                Ok(None) => {
+                    self.send(Event::Tail { server: self.now() })?;
+                    let wait = self.poller.wait(self.now());
+                    self.sleep(wait)?;
+                }
+                Err(error) => self.trouble(error)?,
+            }
+        }
+    }
+
+    fn find_beginning(&self) -> Result<Option<(FleetId, Catalogue, Position, Millis)>, LogError> {
+        let store = &*self.reading.store;
+        let Some(file) = FleetFile::of_fleet(store, &self.reading.fleet)? else { return Ok(None) };
+        let Tail::At { position, server, .. } = find_tail(store)? else { return Ok(None) };
+        let Some(last) = position.last() else { return Ok(None) };
+        let saved = Saved::load(&self.reading.state_dir, file.id);
+        // A position beyond the end would wait for ever: the store is not the one that it was saved from.
+        if let Some(saved) = saved.filter(|saved| saved.position.next <= position.next) {
+            return Ok(Some((file.id, saved.catalogue, saved.position, server)));
+        }
+        let snapshot = catalogue_at(store, last)?;
+        Ok(Some((file.id, snapshot.catalogue, snapshot.position, server)))
+    }
+
+    fn accepted(
+        &mut self,
+        reader: &Reader,
+        segments: Vec<Segment>,
+        end: End,
+        server: Millis,
+    ) -> Going<()> {
+        let now = self.now();
+        self.errors = 0;
+        self.poller.answered(server, now);
+        let last = segments.last().map(|segment| segment.table().header.clone());
+        if let Some(header) = &last {
+            self.poller.moved(header, now);
+            let segments = segments.into_iter().map(Arc::new).collect();
+            self.send(Event::Segments { segments, position: reader.position().clone(), server })?;
+        }
+        if end == End::Tail {
+            self.send(Event::Tail { server })?;
+        }
+        let waits = end == End::Tail
+            || last.is_some_and(|header| !self.reading.once && self.is_the_newest(&header));
+        if waits { self.wait() } else { Ok(()) }
+    }
+
+    /// Whether the next flush lies in the future, so that asking for it now would be a request for nothing.
+    fn is_the_newest(&self, header: &Header) -> bool {
+        let next =
+            header.stamp.offset(header.store_offset_ms).get() + u64::from(header.next_flush_in_ms);
+        header.flush_period_ms > 0 && next > self.poller.store_now(self.now()).get()
+    }
+
+    /// Takes the sound objects before a damaged one.
+    fn read_up_to(&mut self, reader: &mut Reader, damaged: Seq) -> Going<()> {
+        let sound = u32::try_from(damaged.get() - reader.position().next.get()).unwrap_or(u32::MAX);
+        match reader.batch(sound.min(BATCH_OBJECTS), BATCH_BYTES) {
+            Ok(Batch::Accepted { segments, server, .. }) => {
+                self.accepted(reader, segments, End::More, server)
+            }
+            // Met again, and told apart, by the next batch.
+            Ok(Batch::Behind { .. }) => Ok(()),
+            Err(error) => self.trouble(error),
+        }
+    }
+
+    /// Rule R2: a mismatch is corruption. What it damages heals from elsewhere, everything else goes on.
+    fn recover(
+        &mut self,
+        reader: &mut Reader,
+        fleet: FleetId,
+        seq: Seq,
+        detail: String,
+    ) -> Going<()> {
+        if let Ok(table) = table(&*self.reading.store, seq)
+            && let Ok(position) = reader.position().accept(&table)
+        {
+            self.restart(reader, fleet, &position);
+            return self.send(Event::Damaged { seq, table: Box::new(table), position, detail });
+        }
+        match self.tail_after(seq) {
+            Ok(Some((catalogue, position))) => {
+                self.restart(reader, fleet, &position);
+                self.send(Event::Jumped {
+                    catalogue,
+                    position,
+                    reason: format!("log object {seq} is damaged: {detail}"),
+                })
+            }
+            Ok(None) => self.trouble(LogError::Corrupt { seq, detail }),
+            Err(_) => match self.position_beyond(seq) {
+                Ok(position) => {
+                    self.restart(reader, fleet, &position);
+                    self.send(Event::Skipped { seq, position, detail })
+                }
+                Err(_) => self.trouble(LogError::Corrupt { seq, detail }),
+            },
+        }
+    }
+
+    /// The cut at the end of the log, if that lies beyond `seq`.
+    fn tail_after(&self, seq: Seq) -> Result<Option<(Catalogue, Position)>, LogError> {
+        let store = &*self.reading.store;
+        let Tail::At { position, .. } = find_tail(store)? else { return Ok(None) };
+        match position.last() {
+            Some(last) if last > seq => {
+                let snapshot = catalogue_at(store, last)?;
+                Ok(Some((snapshot.catalogue, snapshot.position)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The position before the object after an unreadable one, as that object tells it. What it is trusted for is only
+    /// what it holds: each database goes on only if its own checksum chain does.
+    fn position_beyond(&self, seq: Seq) -> Result<Position, LogError> {
+        let next = table(&*self.reading.store, seq.next())?;
+        Ok(Position {
+            next: seq.next(),
+            previous: next.header.previous,
+            epoch: epoch_before(&next),
+            owner: Some(next.header.node.clone()),
+            writer: Some(next.header.writer),
+        })
+    }
+
+    fn jump(&mut self, reader: &mut Reader, fleet: FleetId, reason: String) -> Going<()> {
+        let found = find_tail(&*self.reading.store).and_then(|tail| match tail {
+            Tail::At { position, .. } => {
+                position.last().map(|last| catalogue_at(&*self.reading.store, last)).transpose()
+            }
+            Tail::Empty { .. } => Ok(None),
+        });
+        match found {
+            Ok(Some(snapshot)) => {
+                self.restart(reader, fleet, &snapshot.position);
+                self.send(Event::Jumped {
+                    catalogue: snapshot.catalogue,
+                    position: snapshot.position,
+                    reason,
+                })
+            }
+            Ok(None) => self.trouble(LogError::NotALog { detail: "the log is gone".into() }),
+            Err(error) => self.trouble(error),
+        }
+    }
+
+    fn restart(&self, reader: &mut Reader, fleet: FleetId, position: &Position) {
+        *reader = Reader::new(Arc::clone(&self.reading.store), position.clone()).of_fleet(fleet);
+    }
+
+    fn trouble(&mut self, error: LogError) -> Going<()> {
+        if ends(&error) {
+            self.send(Event::Ended(error))?;
+            return Err(Stopped);
+        }
+        self.send(Event::Trouble(error))?;
+        self.errors = self.errors.saturating_add(1);
+        let pause = ERROR_PAUSE.saturating_mul(1 << (self.errors - 1).min(10));
+        self.sleep(pause.min(Duration::from_millis(self.reading.limits.idle_ms)))
+    }
+
+    fn wait(&mut self) -> Going<()> {
+        let wait = self.poller.wait(self.now());
+        self.sleep(wait)
+    }
+
+    fn sleep(&self, wait: Duration) -> Going<()> {
+        match self.reading.stop.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+
+    fn send(&self, event: Event) -> Going<()> {
+        self.reading.events.send(event).map_err(|_| Stopped)
+    }
+
+    fn now(&self) -> Millis {
+        self.reading.clock.now()
+    }
+}
+
+/// Errors that no waiting mends: the program or its settings are wrong.
+fn ends(error: &LogError) -> bool {
+    match error {
+        LogError::WrongFleet { .. } | LogError::NewerFormat { .. } => true,
+        LogError::Store(error) => error.class() == store::ErrorClass::Invalid,
+        _ => false,
+    }
+}
+
+/// The epoch that an object's reader must be in: its own, or the one before where it is a fence.
+fn epoch_before(table: &Table) -> Option<Epoch> {
+    let is_fence = table.records.iter().any(|record| matches!(record, Record::Fence { .. }));
+    if is_fence { table.header.epoch.previous() } else { Some(table.header.epoch) }
+}

@@ -1,0 +1,175 @@
+//! Rebuilding one standby database from the store: its base and the sections after it.
+//!
+//! For a new database, a new life of an old one, a file that was tampered with or is no database any more, a standby that is
+//! too far behind for the log, and after damage in the log. Whatever the reason, the result is the state after one log
+//! object, proven by its checksum before readers can see it.
+//!
+//! Where the file is a readable database with the same page size, only pages that differ are written, in one transaction under the
+//! eyes of its readers. Else a new file is put in place; see `replica::install` for what that waits for.
+//!
+//! A crash leaves the old state or the new one, and at most a hidden temporary file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use segment::{Millis, Name};
+use store::clock::Clock;
+
+use crate::error::ApplyError;
+use crate::image::PageSource;
+use crate::replica::{Applied, Feed, Found, Replica, Sink, Target, evidence, files, install};
+
+/// Where a standby database and what belongs to it lie.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// The name of the database.
+    pub(crate) name: Name,
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Where its file was under a former name, until it is moved.
+    pub(crate) former: Option<PathBuf>,
+    /// Evidence and sidecars.
+    pub(crate) state_dir: PathBuf,
+    /// For the names of evidence folders.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// How a database was rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// A file was put where none was.
+    Installed,
+    /// An empty file was filled in place.
+    Filled,
+    /// Pages that differed were written.
+    Repaired,
+    /// A file with another page size, or no database, was replaced.
+    Replaced,
+}
+
+/// What a rebuild did.
+pub(crate) struct Rebuilt {
+    /// The database, open and in the wanted state.
+    pub(crate) replica: Box<Replica>,
+    /// How.
+    pub(crate) manner: Manner,
+    /// Pages written.
+    pub(crate) pages_written: u64,
+    /// Where what was found before is kept, if that was worth keeping.
+    pub(crate) evidence: Option<PathBuf>,
+}
+
+/// Makes the file what `source` says. No connection of ours to it may be open.
+///
+/// With `is_unexplained`, images that are overwritten are kept as evidence.
+pub(crate) fn rebuild(
+    place: &Place,
+    source: &PageSource,
+    is_unexplained: bool,
+) -> Result<Rebuilt, ApplyError> {
+    let facts = source.facts();
+    let target = Target {
+        before: None,
+        after: facts.checksum,
+        pages: facts.pages,
+        label: facts.changed.map_or_else(|| "its base".to_owned(), |seq| format!("seq {seq}")),
+        keeps_overwritten: is_unexplained,
+    };
+    let work = Work { place, source, target };
+    match Replica::open(&place.path)? {
+        Found::Ready(replica) if replica.page_size() == facts.page_size => {
+            work.repair(replica, Manner::Repaired)
+        }
+        Found::Ready(replica) => {
+            drop(replica);
+            work.replace()
+        }
+        Found::Empty => work.fill(),
+        Found::Absent => work.install(),
+        Found::Broken(error) => work.replace_broken(&error),
+    }
+}
+
+struct Work<'a> {
+    place: &'a Place,
+    source: &'a PageSource,
+    target: Target,
+}
+
+impl Work<'_> {
+    fn feed(&self) -> impl FnMut(&mut Sink<'_>) -> Result<(), ApplyError> {
+        |sink| self.source.read(&|_| true, sink)
+    }
+
+    fn repair(&self, mut replica: Box<Replica>, manner: Manner) -> Result<Rebuilt, ApplyError> {
+        let Applied { pages_written, .. } = replica.apply(&self.target, &mut self.feed())?;
+        let evidence = match replica.take_drift() {
+            Some(drift) => {
+                Some(evidence::keep(&self.place.state_dir, &self.place.name, self.now(), &drift)?)
+            }
+            None => None,
+        };
+        Ok(Rebuilt { replica, manner, pages_written, evidence })
+    }
+
+    fn fill(&self) -> Result<Rebuilt, ApplyError> {
+        install::initialise_empty(&self.place.path, self.source.facts().page_size)?;
+        let mut filling = Self { target: self.target.clone(), ..*self };
+        filling.target.keeps_overwritten = false;
+        filling.repair(self.reopen()?, Manner::Filled)
+    }
+
+    fn install(&self) -> Result<Rebuilt, ApplyError> {
+        let prepared = self.prepare(&mut self.feed())?;
+        // Companions without their database would be taken for the new one's.
+        let stray = files::companions_present(&self.place.path)?;
+        let evidence = if stray { Some(self.move_aside()?) } else { None };
+        let pages_written = prepared.pages_written;
+        prepared.place()?;
+        Ok(Rebuilt { replica: self.reopen()?, manner: Manner::Installed, pages_written, evidence })
+    }
+
+    fn replace(&self) -> Result<Rebuilt, ApplyError> {
+        // Whether somebody reads is asked before the work of preparing, and again when it counts.
+        install::ensure_unread(&self.place.path)?;
+        let prepared = self.prepare(&mut self.feed())?;
+        let pages_written = prepared.pages_written;
+        prepared.replace()?;
+        Ok(Rebuilt {
+            replica: self.reopen()?,
+            manner: Manner::Replaced,
+            pages_written,
+            evidence: None,
+        })
+    }
+
+    fn replace_broken(&self, error: &ApplyError) -> Result<Rebuilt, ApplyError> {
+        tracing::warn!(db = %self.place.name, %error, "the standby's file is no database: it is replaced");
+        let prepared = self.prepare(&mut self.feed())?;
+        let evidence = self.move_aside()?;
+        let pages_written = prepared.pages_written;
+        prepared.place()?;
+        let evidence = Some(evidence);
+        Ok(Rebuilt { replica: self.reopen()?, manner: Manner::Replaced, pages_written, evidence })
+    }
+
+    fn prepare(&self, feed: &mut Feed<'_>) -> Result<install::Prepared, ApplyError> {
+        install::prepare(&self.place.path, self.source.facts().page_size, &self.target, feed)
+    }
+
+    fn move_aside(&self) -> Result<PathBuf, ApplyError> {
+        evidence::move_aside(&self.place.state_dir, &self.place.name, self.now(), &self.place.path)
+    }
+
+    fn reopen(&self) -> Result<Box<Replica>, ApplyError> {
+        match Replica::open(&self.place.path)? {
+            Found::Ready(replica) => Ok(replica),
+            Found::Broken(error) => Err(error),
+            Found::Absent | Found::Empty => Err(ApplyError::Moved(self.place.path.clone())),
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.place.clock.now()
+    }
+}
