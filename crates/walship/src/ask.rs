@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub fn run(config: &WalshipConfig, json: bool) -> Result<(), Failure> {
     let answer = match ask(&config.state_dir, &Request::new("status"), TIMEOUT) {
         Ok(answer) => answer,
-        Err(AskError::NotRunning { .. }) => of_log(config)?,
+        Err(AskError::NotRunning) => of_log(config)?,
         Err(error) => return Err(Failure::from_error(ExitCode::Failed, &error)),
     };
     output::print(json, &answer, || human(&answer))

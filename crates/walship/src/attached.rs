@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segment::{Checksum, Incarnation, Millis, PageHashes, PageNo, PageSize, Txid, page_hash};
@@ -405,7 +406,13 @@ impl Attached {
             Watch::Wal(shared) => {
                 let (hashes, snapshot) = (self.hashes.clone(), self.situation.position);
                 let connection = self.replace_holder(shared, now)?;
-                Ok(Pinned { shared: Some(shared), connection, snapshot, hashes })
+                Ok(Pinned {
+                    shared: Some(shared),
+                    connection,
+                    snapshot,
+                    hashes,
+                    alive: Arc::default(),
+                })
             }
             Watch::File(_) => self.pin_file(now),
         }
@@ -425,7 +432,13 @@ impl Attached {
                 message: "the database changed just now".into(),
             }));
         }
-        Ok(Pinned { shared: None, connection, snapshot: None, hashes: self.hashes.clone() })
+        Ok(Pinned {
+            shared: None,
+            connection,
+            snapshot: None,
+            hashes: self.hashes.clone(),
+            alive: Arc::default(),
+        })
     }
 
     /// Takes what was captured since the last call. For the first change of an incarnation it is called

@@ -115,6 +115,7 @@ impl BaseMaker {
             Err(error) => {
                 tracing::warn!(db = %subject.name, %error, "the base was not copied");
                 member.finish_base(None);
+                std::thread::sleep(RETRY_INTERVAL);
                 None
             }
         }

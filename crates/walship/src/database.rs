@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use segment::{BaseRecord, DbId, Incarnation, Millis, Name, PageHashes, PageNo, Seq, Txid};
@@ -26,6 +27,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOCKED_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a refused or failing one is tried again.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(15);
+/// How often it is tried to attach while a base is still being copied from the old files.
+const PINNED_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the same complaint is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -155,6 +158,7 @@ pub struct Database {
     shipped: Option<Shipped>,
     sealed: VecDeque<Outgoing>,
     base: Base,
+    pins: Weak<()>,
     new_incarnation: fn() -> Incarnation,
 }
 
@@ -182,6 +186,7 @@ impl Database {
             shipped,
             sealed: VecDeque::new(),
             base: Base::Idle,
+            pins: Weak::new(),
             new_incarnation,
         }
     }
@@ -330,6 +335,10 @@ impl Database {
             PathState::Missing => self.wait(Condition::Missing, LOOK_INTERVAL, now.0),
             PathState::Empty => self.wait(Condition::Empty, LOOK_INTERVAL, now.0),
             PathState::Refused(why) => return Err(CaptureError::Refused(why.into())),
+            // A connection still open on the old files would lend its shared memory to the new one.
+            PathState::File(_) if self.pins.strong_count() > 0 => {
+                self.wait(Condition::Starting, PINNED_INTERVAL, now.0);
+            }
             PathState::File(file) => self.attach(file, now)?,
         }
         Ok(())
@@ -424,6 +433,12 @@ impl Database {
             }
             Condition::Starting | Condition::Live => {}
         }
+    }
+
+    /// True if more than one flush is needed for what is captured.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        !self.sealed.is_empty() || self.first_base_is_ready()
     }
 
     /// Takes the next change to ship.
@@ -531,6 +546,7 @@ impl Database {
         };
         match pinned {
             Ok(pinned) => {
+                self.pins = Arc::downgrade(&pinned.alive);
                 let checksum = pinned.checksum();
                 let at = self
                     .shipped

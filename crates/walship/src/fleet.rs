@@ -64,12 +64,12 @@ impl Report {
         self.condition != Condition::Starting && !self.is_basing
     }
 
-    /// True if the log holds everything there is.
+    /// True if a flush ships everything there is.
     #[must_use]
-    pub fn is_shipped(&self) -> bool {
+    pub fn is_shippable(&self) -> bool {
         match self.condition {
             Condition::Missing | Condition::Empty => true,
-            Condition::Live => !self.is_basing && self.dirty_since.is_none(),
+            Condition::Live => !self.is_basing,
             _ => false,
         }
     }
@@ -314,6 +314,14 @@ impl Fleet {
             }
         }
         taken
+    }
+
+    /// True if some database needs more than one flush for what is captured.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.members().iter().any(|member| {
+            member.try_database(CUT_WAIT).is_none_or(|database| database.has_backlog())
+        })
     }
 
     /// True if a later base waits to be named.

@@ -303,7 +303,7 @@ impl Flusher {
             grid: self.grid,
             offset: self.store_offset_ms,
             catalogue_at: self.catalogue_at,
-            catalogue: self.is_catalogue_wanted().then(|| self.catalogue.clone()),
+            catalogue: self.is_catalogue_wanted(waiting).then(|| self.catalogue.clone()),
             records: std::mem::take(&mut waiting.records),
             bases: std::mem::take(&mut waiting.bases),
             sections: std::mem::take(&mut waiting.assembled.sections),
@@ -311,10 +311,14 @@ impl Flusher {
         }
     }
 
-    fn is_catalogue_wanted(&self) -> bool {
-        let next = self.writer.position().next.get();
+    /// At the start, every 1,024 segments, and in a heartbeat if something changed since the last one.
+    fn is_catalogue_wanted(&self, waiting: &Waiting) -> bool {
+        let Some(at) = self.catalogue_at else { return true };
+        let is_heartbeat = waiting.assembled.sections.is_empty() && waiting.records.is_empty();
+        let is_old = self.catalogue.databases.values().any(|entry| entry.changed > Some(at));
         self.is_catalogue_due
-            || self.catalogue_at.is_none_or(|at| next - at.get() >= CATALOGUE_EVERY)
+            || self.writer.position().next.get() - at.get() >= CATALOGUE_EVERY
+            || is_heartbeat && is_old
     }
 
     fn finish(&mut self, seq: Seq, waiting: Waiting) -> Result<(), LogError> {

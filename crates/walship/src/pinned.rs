@@ -1,5 +1,7 @@
 //! A captured state that is kept readable while capture goes on: what bases are copied from.
 
+use std::sync::Arc;
+
 use segment::{Checksum, PageHashes};
 
 use crate::error::CaptureError;
@@ -14,6 +16,8 @@ pub struct Pinned {
     pub(crate) connection: Connection,
     pub(crate) snapshot: Option<WalIndexHeader>,
     pub(crate) hashes: PageHashes,
+    /// Lives as long as the connection is open.
+    pub(crate) alive: Arc<()>,
 }
 
 impl Pinned {

@@ -24,7 +24,7 @@ use tiering::{FlushDecision, Grid, flush_due};
 use crate::base::Author;
 use crate::bases::{BaseMaker, Numbers};
 use crate::fleet::Fleet;
-use crate::flush::{Flushed, Flusher, FlusherParts, fence};
+use crate::flush::{Flusher, FlusherParts, fence};
 use crate::keep::Keeper;
 use crate::memory::Memory;
 use crate::roster::{Roster, random};
@@ -42,6 +42,8 @@ const OWNER_INTERVAL: Duration = Duration::from_secs(30);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How long the last flush may take.
 const FINAL_FLUSH: Duration = Duration::from_secs(30);
+/// Pause between two looks at what is under way.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Descriptors of one database, and of the program.
 const DESCRIPTORS: (u64, u64) = (4, 64);
 const FILES: &str = "files.json";
@@ -218,10 +220,14 @@ impl Running {
 
     fn run(&mut self, config: &WalshipConfig, options: Options) -> Result<(), Failure> {
         while !self.stop.load(Ordering::Relaxed) {
-            if options.once && self.is_attached() {
-                break;
+            if options.once {
+                if self.is_attached() {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+            } else {
+                self.sleep_to_instant();
             }
-            self.sleep_to_instant();
             self.tick(config)?;
         }
         self.finish(options.once)
@@ -309,48 +315,50 @@ impl Running {
     /// Captures and ships what is committed now, and tells whether all of it is durable.
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         let deadline = Instant::now() + FINAL_FLUSH;
-        while !self.is_attached() && Instant::now() < deadline && !once {
-            std::thread::sleep(Duration::from_millis(20));
+        while !once && !self.is_attached() && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
         }
-        loop {
-            match self.flusher.flush(false) {
-                Ok(Flushed::Nothing) => break,
-                Ok(Flushed::Durable(seq)) => tracing::info!(%seq, "flushed"),
-                Err(error) if error.is_transient() && Instant::now() < deadline => {
-                    tracing::warn!(%error, "the final flush is not through, trying again");
-                    std::thread::sleep(self.backoff);
-                }
-                Err(error) => {
-                    return Err(failure(&error).hint(
-                        "the last commits are not durable: they are shipped at the next start",
-                    ));
-                }
-            }
-            if !once && Instant::now() >= deadline {
-                break;
-            }
+        // What waits for the store was captured earlier: it goes first, then one more cut.
+        while self.flusher.is_waiting() {
+            self.flush_finally(deadline)?;
         }
-        self.unshipped()
+        while {
+            self.flush_finally(deadline)?;
+            self.fleet.has_backlog() && (once || Instant::now() < deadline)
+        } {}
+        self.unshippable()
     }
 
-    fn unshipped(&self) -> Result<(), Failure> {
+    fn flush_finally(&mut self, deadline: Instant) -> Result<(), Failure> {
+        loop {
+            match self.flusher.flush(false) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    tracing::warn!(%error, "the final flush is not through, trying again");
+                    std::thread::sleep(BACKOFF.0);
+                }
+                Err(error) => {
+                    let hint = "the last commits are not durable: the next start ships them";
+                    return Err(failure(&error).hint(hint));
+                }
+            }
+        }
+    }
+
+    /// Names the databases of which something may be left.
+    fn unshippable(&self) -> Result<(), Failure> {
         self.fleet.settle();
-        let left: Vec<String> = self
-            .fleet
-            .members()
-            .iter()
-            .map(|member| member.report())
-            .filter(|report| !report.is_shipped())
+        let reports = self.fleet.members().into_iter().map(|member| member.report());
+        let left: Vec<String> = reports
+            .filter(|report| !report.is_shippable())
             .map(|report| format!("{} ({})", report.spec.name, report.condition.word()))
             .collect();
         if left.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(
-            ExitCode::Failed,
-            format!("not everything is shipped: {}", left.join(", ")),
-        )
-        .hint("`walship check` tells why for each of them"))
+        let error = format!("not everything is shipped: {}", left.join(", "));
+        Err(Failure::new(ExitCode::Failed, error)
+            .hint("`walship check -c FILE` tells why for each of them"))
     }
 
     fn end(&mut self) {

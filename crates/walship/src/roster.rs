@@ -4,16 +4,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use console::config::{self, DatabaseRule, Source, WalshipConfig};
-use segment::{Catalogue, DbId, Incarnation};
+use segment::{Catalogue, CatalogueEntry, DbId, Incarnation};
 use store::Store;
 
-use crate::database::{Database, Spec};
+use crate::database::{Database, Shipped, Spec};
 use crate::fleet::Fleet;
 use crate::memory::Memory;
 use crate::shipped::{self, HashCache};
+
+/// Pause after the store did not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// See the module's text.
 pub struct Roster {
@@ -93,14 +96,31 @@ impl Roster {
             .filter(|remembered| remembered.path == spec.path)
             .and_then(|remembered| remembered.file);
         self.fleet.run(move || {
-            let shipped = entry.and_then(|entry| {
-                shipped::load(&store, &cache, &entry).unwrap_or_else(|error| {
-                    tracing::warn!(db = %spec.name, %error, "what the log holds could not be told: a new base will be shipped");
-                    None
-                })
-            });
+            let shipped = entry.and_then(|entry| shipped_of(&store, &cache, &entry));
             fleet.add(Database::new(spec, shipped, file, new_incarnation, Instant::now()));
         });
+    }
+}
+
+/// What the log holds of a database. A store that does not answer is waited for; a log that does not add
+/// up means a new base.
+fn shipped_of(
+    store: &Arc<dyn Store>,
+    cache: &HashCache,
+    entry: &CatalogueEntry,
+) -> Option<Shipped> {
+    loop {
+        match shipped::load(store, cache, entry) {
+            Ok(shipped) => return shipped,
+            Err(error) if error.is_transient() => {
+                tracing::warn!(db = %entry.name, %error, "waiting for the store");
+                std::thread::sleep(RETRY_INTERVAL);
+            }
+            Err(error) => {
+                tracing::warn!(db = %entry.name, %error, "a new base will be shipped");
+                return None;
+            }
+        }
     }
 }
 

@@ -53,6 +53,20 @@ pub enum ShippedError {
     },
 }
 
+impl ShippedError {
+    /// True if the same call may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_transient(),
+            Self::Store(error) => {
+                matches!(error.class(), store::ErrorClass::Retry | store::ErrorClass::Unknown)
+            }
+            Self::Object { .. } | Self::Checksum { .. } => false,
+        }
+    }
+}
+
 impl HashCache {
     /// The cache in this state folder.
     ///
