@@ -222,4 +222,8 @@ fn refuse_network_folders(disk: &RealDisk, path: &Path) -> Result<(), StoreError
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

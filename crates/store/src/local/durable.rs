@@ -35,7 +35,12 @@ impl DurableLog {
             return Ok(());
         }
         let last = last_of_run(disk, seq);
-        disk.sync_folder(LOG_FOLDER).map_err(|error| errors::on_read(name, error))?;
+        let sync = |folder| disk.sync_folder(folder).map_err(|error| errors::on_read(name, error));
+        sync(LOG_FOLDER)?;
+        if self.known.lock().is_none() {
+            // The folder's own name may be as young as its first object.
+            sync("")?;
+        }
         self.remember(seq, last);
         Ok(())
     }
