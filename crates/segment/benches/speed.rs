@@ -46,9 +46,12 @@ fn measure(what: &str, bytes: usize, mut work: impl FnMut()) {
     println!("{what:<40} {:>8.0} MB/s", bytes as f64 / best.as_secs_f64() / 1e6);
 }
 
+/// A way to make the page of a number, and its name.
+type Kind = (&'static str, fn(u32) -> Vec<u8>);
+
 fn main() {
     let page_size = PageSize::new(PAGE_BYTES as u32).expect("4096 is a page size");
-    let kinds: [(&str, fn(u32) -> Vec<u8>); 3] =
+    let kinds: [Kind; 3] =
         [("table", table_page), ("noise", noise_page), ("zero", |_| vec![0; PAGE_BYTES])];
     for (kind, page) in kinds {
         let pages: Vec<(PageNo, Vec<u8>)> =

@@ -180,7 +180,8 @@ impl CatalogueEntry {
         self.txid = section.last_txid;
         self.checksum = section.post;
         self.changed = seq;
-        self.bytes_since_base += u64::from(section.page_count) * u64::from(section.page_size.get());
+        let bytes = u64::from(section.page_count) * u64::from(section.page_size.get());
+        self.bytes_since_base = self.bytes_since_base.saturating_add(bytes);
         self.objects_since_base = self.objects_since_base.saturating_add(1);
         // A base of an earlier life is not what later changes build on.
         self.base.take_if(|base| base.incarnation != section.incarnation);

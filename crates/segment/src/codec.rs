@@ -20,8 +20,9 @@ const MIB: u64 = 1 << 20;
 
 /// The largest log object.
 pub const LOG_OBJECT_BYTES_MAX: u64 = 16 * MIB;
-/// The largest part of a side object or base: 32 MiB of pages, and their table.
-pub const PART_BYTES_MAX: u64 = 33 * MIB;
+/// The largest part of a side object or base: 32 MiB of pages, their page table (1 MiB for pages of 512 bytes), and
+/// header and table.
+pub const PART_BYTES_MAX: u64 = 34 * MIB;
 /// The most bytes of bodies that a writer puts into one log object.
 pub const INLINE_BYTES_MAX: u64 = 8 * MIB;
 /// The longest table.

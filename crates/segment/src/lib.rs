@@ -18,7 +18,10 @@ pub mod names;
 pub mod records;
 pub mod section;
 
-pub use body::{BodyShape, EncodedBody, PAGE_ENTRY_BYTES, Pages, decode_body, encode_body};
+pub use body::{
+    BodyShape, EncodedBody, PAGE_ENTRY_BYTES, PageEntry, Pages, decode_body, encode_body,
+    page_table,
+};
 pub use catalogue::{Catalogue, CatalogueEntry, DatabaseState, TierRecord};
 pub use checksum::{Checksum, PageHashes, page_hash};
 pub use codec::{

@@ -40,9 +40,9 @@ def lz4_block(data, size):
 
 def pages(body, section):
     """Section 4.2: page table, then pages."""
-    at = 8 * section["page_count"]
+    at = 16 * section["page_count"]
     for index in range(section["page_count"]):
-        number, packed = struct.unpack_from("<II", body, 8 * index)
+        number, packed, _hash = struct.unpack_from("<IIQ", body, 16 * index)
         encoding, stored = packed >> 24, body[at:at + (packed & 0xFFFFFF)]
         at += len(stored)
         size = section["page_size"]

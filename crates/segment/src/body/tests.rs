@@ -29,14 +29,20 @@ fn noise(length: usize, mut seed: u64) -> Vec<u8> {
 
 #[test]
 fn each_page_takes_its_shortest_encoding() {
-    let page_size = size(512);
-    let body = encoded(page_size, &[(1, noise(512, 1)), (2, vec![0; 512]), (9, vec![7; 512])]);
-    let entries: Vec<Entry> =
-        body.bytes[..24].chunks(8).map(|entry| Entry::decode(entry).unwrap()).collect();
-    assert_eq!(entries.iter().map(|entry| entry.pgno.get()).collect::<Vec<_>>(), [1, 2, 9]);
-    assert_eq!(entries.iter().map(|entry| entry.encoding).collect::<Vec<_>>(), [RAW, ZERO, LZ4]);
-    assert_eq!((entries[0].length, entries[1].length), (512, 0));
-    assert!(entries[2].length < 40);
+    let pages = [(1, noise(512, 1)), (2, vec![0; 512]), (9, vec![7; 512])];
+    let body = encoded(size(512), &pages);
+    let entries =
+        page_table(shape(size(512), 3), body.bytes.len() as u64, &body.bytes[..48]).unwrap();
+    let of_entries = |field: fn(&PageEntry) -> u64| entries.iter().map(field).collect::<Vec<_>>();
+    assert_eq!(of_entries(|entry| entry.pgno.get().into()), [1, 2, 9]);
+    let encodings: Vec<Encoding> = entries.iter().map(|entry| entry.encoding).collect();
+    assert_eq!(encodings, [Encoding::Raw, Encoding::Zero, Encoding::Lz4]);
+    assert_eq!(of_entries(|entry| entry.range.start), [48, 560, 560]);
+    assert_eq!(of_entries(|entry| entry.range.end)[..2], [560, 560]);
+    assert!(body.bytes.len() < 600);
+    for (entry, (number, page)) in entries.iter().zip(&pages) {
+        assert_eq!(entry.hash, page_hash(page_no(*number), page));
+    }
     assert_eq!(body.sha256, ContentHash::of(&body.bytes));
 }
 
@@ -51,10 +57,15 @@ fn only_a_page_of_zeros_is_zero() {
     assert!(!is_zero(&[5; 512]));
 }
 
-/// A body with one page whose entry is as given.
+const RAW: u8 = 0;
+const ZERO: u8 = 1;
+const LZ4: u8 = 2;
+
+/// A body with one page whose entry is as given; its hash is that of a page of 512 sevens.
 fn crafted(number: u32, encoding: u8, stored: &[u8]) -> Vec<u8> {
     let mut bytes = number.to_le_bytes().to_vec();
-    bytes.extend((u32::from(encoding) << LENGTH_BITS | stored.len() as u32).to_le_bytes());
+    bytes.extend((u32::from(encoding) << 24 | stored.len() as u32).to_le_bytes());
+    bytes.extend(page_hash(page_no(number.max(1)), &[7; 512]).to_le_bytes());
     bytes.extend(stored);
     bytes
 }
@@ -84,7 +95,7 @@ fn order_and_lengths_of_the_table_are_checked() {
     let page_size = size(512);
     let body = encoded(page_size, &[(1, noise(512, 1)), (2, noise(512, 2))]).bytes;
     let mut repeated = body.clone();
-    repeated[8] = 1;
+    repeated[16] = 1;
     assert!(refusal(shape(page_size, 2), &repeated).contains("out of order"));
     assert!(refusal(shape(page_size, 2), &body[..body.len() - 1]).contains("do not add up"));
     assert!(refusal(shape(page_size, 2), &[&body[..], &[0]].concat()).contains("do not add up"));
@@ -110,6 +121,39 @@ fn a_block_that_does_not_decode_to_one_page_is_an_error_and_the_end() {
         assert_eq!(pages.next_into(&mut buffer), Ok(None));
         assert!(buffer.len() <= 512);
     }
+}
+
+#[test]
+fn a_page_that_does_not_have_its_hash_is_an_error() {
+    let seven = lz4_flex::block::compress(&[7; 512]);
+    let eight = lz4_flex::block::compress(&[8; 512]);
+    let decoded = |encoding, stored: &[u8]| {
+        let bytes = crafted(3, encoding, stored);
+        let page = decode_body(shape(size(512), 1), &bytes).unwrap().next().unwrap();
+        page.map(|(_, page)| page.into_owned())
+    };
+    assert_eq!(decoded(RAW, &[7; 512]).unwrap(), [7; 512]);
+    assert_eq!(decoded(LZ4, &seven).unwrap(), [7; 512]);
+    for (encoding, stored) in [(RAW, &[8; 512][..]), (LZ4, &eight), (ZERO, &[])] {
+        let error = decoded(encoding, stored).unwrap_err();
+        assert!(error.to_string().contains("page 3: not the page of its hash"), "{error}");
+    }
+}
+
+#[test]
+fn the_table_alone_says_where_each_page_stands() {
+    let pages = [(2, noise(1024, 1)), (3, vec![0; 1024]), (7, vec![7; 1024])];
+    let body = encoded(size(1024), &pages);
+    let shape = shape(size(1024), 3);
+    let table = &body.bytes[..shape.table_bytes() as usize];
+    let entries = page_table(shape, body.bytes.len() as u64, table).unwrap();
+    for (entry, (number, page)) in entries.iter().zip(&pages) {
+        let stored = &body.bytes[entry.range.start as usize..entry.range.end as usize];
+        assert_eq!((entry.pgno.get(), &*entry.decode(stored).unwrap()), (*number, &page[..]));
+        assert!(entry.decode(&body.bytes).is_err());
+    }
+    assert!(page_table(shape, body.bytes.len() as u64, &table[1..]).is_err());
+    assert!(page_table(shape, body.bytes.len() as u64 + 1, table).is_err());
 }
 
 #[test]

@@ -92,6 +92,27 @@ fn a_section_brings_its_database_up_to_date() {
 }
 
 #[test]
+fn changes_since_the_base_are_counted() {
+    let mut catalogue = Catalogue::default();
+    let announce = Record::Announce(announcement(db(1), "mail"));
+    let mut changed = section(db(1), 5, 8);
+    changed.page_count = 3;
+    changed.side = base(db(1), 5).parts;
+    catalogue.absorb(&table(3, vec![announce], vec![changed.clone()])).unwrap();
+    catalogue.absorb(&table(4, vec![], vec![changed.clone()])).unwrap();
+    let counts = |catalogue: &Catalogue| {
+        let entry = &catalogue.databases[&db(1)];
+        (entry.bytes_since_base, entry.objects_since_base)
+    };
+    assert_eq!(counts(&catalogue), (2 * 3 * 4096, 2));
+    catalogue.absorb(&table(5, vec![Record::Base(base(db(1), 5))], vec![changed.clone()])).unwrap();
+    assert_eq!(counts(&catalogue), (3 * 4096, 1));
+    catalogue.databases.get_mut(&db(1)).unwrap().bytes_since_base = u64::MAX;
+    catalogue.absorb(&table(6, vec![], vec![changed])).unwrap();
+    assert_eq!(counts(&catalogue), (u64::MAX, 2));
+}
+
+#[test]
 fn a_new_life_forgets_the_base_of_the_old_one() {
     let mut catalogue = Catalogue::default();
     let records = vec![Record::Announce(announcement(db(1), "mail")), Record::Base(base(db(1), 5))];
@@ -162,7 +183,7 @@ fn json_has_a_list_of_databases_and_refuses_a_double() {
     let json = serde_json::to_string(&catalogue).unwrap();
     let entry = concat!(
         r#"{"id":"0101010101010101","name":"mail","tier":"p1","class_hours":72,"state":"empty","#,
-        r#""pages":0,"txid":0,"checksum":"0000000000000000"}"#
+        r#""pages":0,"txid":0,"checksum":"0000000000000000","bytes_since_base":0,"objects_since_base":0}"#
     );
     assert_eq!(json, format!(r#"{{"tiers":{{}},"databases":[{entry}]}}"#));
     assert_eq!(serde_json::from_str::<Catalogue>(&json).unwrap(), catalogue);

@@ -47,8 +47,26 @@ fn judge_bodies(table: &Table, bytes: &[u8]) {
         let range =
             section.body.as_ref().map(|body| body.range.start as usize..body.range.end as usize);
         let Some(body) = range.and_then(|range| bytes.get(range)) else { continue };
-        if let Ok(pages) = decode_body(section.shape(), body) {
-            judge_pages(section, pages);
+        let shape = section.shape();
+        let entries = page_table(shape, body.len() as u64, body);
+        match decode_body(shape, body) {
+            Ok(pages) => {
+                judge_entries(body, &entries.unwrap(), pages.clone());
+                judge_pages(section, pages);
+            }
+            Err(error) => assert_eq!(entries, Err(error)),
+        }
+    }
+}
+
+/// Each page read by its entry alone is the page that comes in order.
+fn judge_entries(body: &[u8], entries: &[PageEntry], pages: Pages<'_>) {
+    for (entry, page) in entries.iter().zip(pages) {
+        let stored = &body[entry.range.start as usize..entry.range.end as usize];
+        let decoded = entry.decode(stored).map(|page| (entry.pgno, page));
+        assert_eq!(decoded, page);
+        if let Ok((pgno, page)) = page {
+            assert_eq!(page_hash(pgno, &page), entry.hash);
         }
     }
 }
