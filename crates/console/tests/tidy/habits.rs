@@ -10,7 +10,7 @@ const FILE_LINES_MAX: usize = 700;
 fn missing_header(source: &Source) -> Vec<String> {
     let path = &source.path;
     let exempt =
-        path.contains("/src/") && (path.ends_with("/tests.rs") || path.contains("/tests/"));
+        path.contains("/src/") && (path.ends_with("tests.rs") || path.contains("/tests/"));
     let has_header = source
         .text
         .lines()

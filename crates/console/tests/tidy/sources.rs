@@ -17,7 +17,7 @@ impl Source {
     /// Whether it is there for tests alone. `testing.rs` holds their helpers, `conformance.rs` a suite.
     pub(crate) fn is_test(&self) -> bool {
         const FOLDERS: [&str; 2] = ["/tests/", "/benches/"];
-        const FILES: [&str; 3] = ["/tests.rs", "/testing.rs", "/conformance.rs"];
+        const FILES: [&str; 3] = ["tests.rs", "/testing.rs", "/conformance.rs"];
         FOLDERS.iter().any(|folder| self.path.contains(folder))
             || FILES.iter().any(|file| self.path.ends_with(file))
     }
