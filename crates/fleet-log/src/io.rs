@@ -8,6 +8,7 @@ use crate::boundary;
 use crate::facts::{Damage, Facts};
 use crate::machine::{Answer, Ask, Found, Machine, Place, Sent};
 use segment::{Encoded, FleetId, LOG_PREFIX, ObjectName, Segment, Seq};
+use std::sync::Arc;
 use store::{ErrorClass, Millis, Put, Reply, Store, StoreError};
 
 /// Names per page of a listing; every store allows this many.
@@ -25,7 +26,7 @@ pub(crate) struct Io<'a> {
     /// How a slot gets its bytes.
     pub(crate) sealing: Sealing<'a>,
     /// The bytes of the slot that is being filled.
-    pub(crate) sealed: Option<Encoded>,
+    pub(crate) sealed: Option<Arc<Encoded>>,
     /// The last put whose answer was lost.
     pub(crate) lost: Option<StoreError>,
 }
@@ -39,7 +40,8 @@ pub(crate) enum Sealing<'a> {
 }
 
 /// Builds the bytes for a slot behind the object before it, if that was read.
-pub(crate) type Seal<'a> = dyn FnMut(&Place, Option<&Segment>) -> Result<Encoded, LogError> + 'a;
+pub(crate) type Seal<'a> =
+    dyn FnMut(&Place, Option<&Segment>) -> Result<Arc<Encoded>, LogError> + 'a;
 
 impl<'a> Io<'a> {
     pub(crate) fn new(store: &'a dyn Store, fleet: Option<FleetId>) -> Io<'a> {

@@ -107,7 +107,7 @@ pub struct Writer {
 
 struct Pending {
     write: Write,
-    encoded: Encoded,
+    encoded: Arc<Encoded>,
     last: Last,
 }
 
@@ -132,7 +132,7 @@ impl Writer {
             let slot = Slot::new(place, &before);
             let encoded = seal(&slot);
             last = check_fits(&encoded, &slot, &identity, true)?;
-            Ok(encoded)
+            Ok(Arc::new(encoded))
         };
         let mut io = Io::new(&*store, Some(identity.fleet));
         io.sealing = Sealing::By(&mut fence);
@@ -181,7 +181,7 @@ impl Writer {
         let slot = Slot::new(&write.place(), &self.last);
         let encoded = seal(&slot);
         let last = check_fits(&encoded, &slot, &self.identity, false)?;
-        self.pending = Some(Pending { write, encoded, last });
+        self.pending = Some(Pending { write, encoded: Arc::new(encoded), last });
         self.resend()
     }
 
@@ -197,9 +197,10 @@ impl Writer {
         let Pending { write, encoded, last } =
             self.pending.as_mut().expect("BUG: no slot is pending");
         let seq = write.place().seq;
-        let mut seal = |_: &Place, _: Option<&Segment>| Ok(encoded.clone());
+        let mut seal = |_: &Place, _: Option<&Segment>| Ok(Arc::clone(encoded));
         let mut io = Io::new(&*self.store, Some(self.identity.fleet));
         io.sealing = Sealing::By(&mut seal);
+        io.sealed = Some(Arc::clone(encoded));
         let end = io.run(write)?;
         let (server, last) = (io.server, *last);
         self.pending = None;

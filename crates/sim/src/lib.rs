@@ -10,12 +10,15 @@
 //! Not modelled: a store that loses or alters acknowledged objects (but for the forged object of one
 //! scenario), holds, side objects, and the clock.
 //!
+//! [`kit`] is for the stepped tests beside it, which run the real drivers over a store with faults.
+//!
 //! Every rule has a switch. With all rules kept the exploration finds nothing; with one switched off it prints
 //! the shortest history that breaks a property. Tests in `tests/rules.rs` hold both. Whoever changes a rule
 //! changes it here first.
 
 pub mod explore;
 mod gallop;
+pub mod kit;
 mod objects;
 mod process;
 pub mod scenario;
