@@ -9,8 +9,7 @@ const FILE_LINES_MAX: usize = 700;
 /// Every module says what it is for. Test modules inside a crate are explained by what they test.
 fn missing_header(source: &Source) -> Vec<String> {
     let path = &source.path;
-    let exempt =
-        path.contains("/src/") && (path.ends_with("tests.rs") || path.contains("/tests/"));
+    let exempt = path.contains("/src/") && (path.ends_with("tests.rs") || path.contains("/tests/"));
     let has_header = source
         .text
         .lines()
