@@ -9,6 +9,7 @@ use segment::{
     Millis, Name, ObjectName, Record, Segment, SegmentKind, Seq, WriterId, encode,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Put, Store, StoreError};
 
 /// A name from a literal.
@@ -58,7 +59,10 @@ pub fn fence(slot: &Slot, identity: &Identity, kind: FenceKind) -> Encoded {
     sealed(slot, identity, slot.fence(identity, kind))
 }
 
+/// Like real ones, no two segments have the same stamp, so the same content built twice has different bytes.
 fn sealed(slot: &Slot, identity: &Identity, record: Record) -> Encoded {
+    static STAMP: AtomicU64 = AtomicU64::new(1_000_000);
+    let stamp = Millis::new(STAMP.fetch_add(1, Ordering::Relaxed));
     let header = Header {
         kind: SegmentKind::Log,
         fleet: identity.fleet,
@@ -67,7 +71,7 @@ fn sealed(slot: &Slot, identity: &Identity, record: Record) -> Encoded {
         epoch: slot.epoch,
         seq: Some(slot.seq),
         previous: slot.previous,
-        stamp: slot.not_before.max(Millis::new(1_000_000)),
+        stamp: slot.not_before.max(stamp),
         store_offset_ms: 0,
         flush_period_ms: 1_000,
         next_flush_in_ms: 1_000,

@@ -30,8 +30,8 @@ fn start_at_last(store: &Arc<dyn Store>, writer: u8) -> Writer {
     panic!("no start succeeds");
 }
 
-/// Starts, appends, restarts, appends; all that was acknowledged.
-fn live(store: &Arc<dyn Store>) -> Vec<String> {
+/// Starts, appends, restarts, appends; all that was acknowledged. `meanwhile` happens after each append.
+fn live(store: &Arc<dyn Store>, meanwhile: &dyn Fn(usize)) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for writer in [1, 2] {
         let mut owner = start_at_last(store, writer);
@@ -43,6 +43,7 @@ fn live(store: &Arc<dyn Store>) -> Vec<String> {
             }
             .expect("nobody else writes");
             acknowledged.push(tag);
+            meanwhile(acknowledged.len());
         }
     }
     acknowledged
@@ -57,7 +58,13 @@ fn check(script: impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static, what: &
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let faulty = Arc::new(Faulty::new(Arc::clone(&memory), script));
     let through: Arc<dyn Store> = faulty.clone();
-    let acknowledged = live(&through);
+    // Late writes land after every third append, and at the end.
+    let meanwhile = |appends: usize| {
+        if appends.is_multiple_of(3) {
+            faulty.land_late().unwrap();
+        }
+    };
+    let acknowledged = live(&through, &meanwhile);
     for when in ["before", "after"] {
         let contents = read_from(&memory, Position::START);
         let contents = contents.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -69,7 +76,7 @@ fn check(script: impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static, what: &
 fn requests_of_a_life() -> u64 {
     let faulty = Arc::new(Faulty::new(MemoryStore::default(), |_: &Request<'_>| Fault::Pass));
     let through: Arc<dyn Store> = faulty.clone();
-    live(&through);
+    live(&through, &|_| ());
     faulty.requests()
 }
 

@@ -1,6 +1,6 @@
 //! The rules of the log, both ways: kept, nothing breaks; one switched off, a named property breaks.
 //!
-//! The short form runs with every test. `WALSHIP_SIM_SCALE=50 cargo test --release -p sim -- --nocapture`
+//! The short form runs with every test. `WALSHIP_TEST_SCALE=50 cargo test --release -p sim -- --nocapture`
 //! explores fifty times as many states of longer logs; the summaries say what was exhausted.
 
 use fleet_log::{Rule, Rules};
@@ -14,7 +14,7 @@ const STATES: usize = 500_000;
 /// 1 in the short form.
 #[allow(clippy::disallowed_methods, reason = "the one parameter of the long form")]
 fn scale() -> usize {
-    let text = std::env::var("WALSHIP_SIM_SCALE").unwrap_or_default();
+    let text = std::env::var("WALSHIP_TEST_SCALE").unwrap_or_default();
     text.parse().unwrap_or(1).max(1)
 }
 
