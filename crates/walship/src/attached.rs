@@ -120,7 +120,7 @@ impl Attached {
             spare_used: now.0,
             path: path.to_owned(),
             identity,
-            identity_checked: now.0,
+            identity_checked: staggered(now.0, known.incarnation),
             parked_stamp: None,
             situation,
             incarnation: known.incarnation,
@@ -524,7 +524,7 @@ impl Attached {
     pub(crate) fn check_identity(&self) -> Result<(), CaptureError> {
         let now = Identity::of(&self.path);
         let replaced = |what| Err(CaptureError::Replaced { what });
-        if now.database != self.identity.database || self.holder.has_moved() {
+        if now.database != self.identity.database {
             return replaced("the database file");
         }
         if matches!(self.watch, Watch::Wal(_)) {
@@ -544,6 +544,12 @@ impl Attached {
             None => Ok(Connection::open(&self.path)?),
         }
     }
+}
+
+/// Spreads the periodic checks of many databases that were attached together over the interval.
+fn staggered(now: Instant, incarnation: Incarnation) -> Instant {
+    let share = u32::from(incarnation.as_bytes()[0]);
+    now.checked_sub(IDENTITY_INTERVAL * share / 256).unwrap_or(now)
 }
 
 fn watch_of(

@@ -13,7 +13,7 @@ use crate::error::CaptureError;
 use crate::fleet::{Fleet, Member};
 
 /// How often the thread looks for work.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause after the store did not take a part.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 

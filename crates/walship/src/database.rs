@@ -71,6 +71,11 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// True if there is no database yet.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Missing | Self::Empty)
+    }
+
     /// Why, where a word does not say it.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
@@ -292,12 +297,22 @@ impl Database {
         match &mut self.state {
             State::Attached(attached) => {
                 let decision = attached.glance(now);
-                let is_due = decision.action != Action::Wait || attached.is_check_due(now.0);
+                let is_due = decision.action != Action::Wait;
                 (is_due.then_some(decision.action), decision.next_peek)
             }
+            State::Detached { retry_at, .. } if self.condition.is_absence() => (None, *retry_at),
             State::Detached { retry_at, .. } => {
                 ((now.0 >= *retry_at).then_some(Action::Wait), *retry_at)
             }
+        }
+    }
+
+    /// True if a look at the file is due that takes a few system calls: [`Self::work`] without an action.
+    #[must_use]
+    pub fn is_routine_due(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Attached(attached) => attached.is_check_due(now),
+            State::Detached { retry_at, .. } => self.condition.is_absence() && now >= *retry_at,
         }
     }
 

@@ -21,6 +21,8 @@ use crate::pool::Pool;
 
 /// Shortest sleep between two rounds of glances.
 const ROUND_MIN: Duration = Duration::from_millis(1);
+/// How often it is seen whose files are to be looked at.
+const ROUTINE_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a cut waits for databases that are being worked on.
 const CUT_WAIT: Duration = Duration::from_millis(100);
 /// How often an exact cut is tried before a best-effort one is recorded.
@@ -219,23 +221,43 @@ impl Fleet {
 
     /// Glances at all databases until `stop`: the scheduling thread.
     pub fn watch(self: &Arc<Self>, stop: &AtomicBool) {
+        let mut last_routine = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let began = Instant::now();
-            let next = self.round().unwrap_or(began + IDLE_PEEK);
+            if began.duration_since(last_routine) >= ROUTINE_INTERVAL {
+                last_routine = began;
+                self.routine(began);
+            }
+            let next = self.round();
             std::thread::sleep(next.saturating_duration_since(Instant::now()).max(ROUND_MIN));
         }
     }
 
     /// One glance at each; returns when to glance again.
-    fn round(self: &Arc<Self>) -> Option<Instant> {
+    fn round(self: &Arc<Self>) -> Instant {
         let now = self.now();
         let idle = now.0 + IDLE_PEEK;
-        self.members
-            .read()
-            .values()
-            .filter_map(|member| self.glance(member, now))
-            .min()
-            .map(|next| next.min(idle))
+        self.pool.relieve();
+        let members = self.members.read();
+        members.values().filter_map(|member| self.glance(member, now)).fold(idle, Instant::min)
+    }
+
+    /// Looks at the files of those databases whose turn it is, all in one job: waking a thread costs more
+    /// than the look.
+    fn routine(self: &Arc<Self>, now: Instant) {
+        let is_due = |member: &&Arc<Member>| {
+            member.database.try_lock().is_some_and(|database| database.is_routine_due(now))
+        };
+        let due: Vec<_> = self.members.read().values().filter(is_due).cloned().collect();
+        if due.is_empty() {
+            return;
+        }
+        let fleet = Arc::clone(self);
+        self.pool.run(move || {
+            for member in due {
+                member.with(|database| database.work(Action::Wait, &|| fleet.now()));
+            }
+        });
     }
 
     fn glance(self: &Arc<Self>, member: &Arc<Member>, now: Now) -> Option<Instant> {
@@ -344,9 +366,14 @@ impl Fleet {
     /// What is dirty, for deciding when to flush. A database that is being worked on counts by its last report.
     #[must_use]
     pub fn dirty(&self) -> Vec<DirtySince> {
+        let now = self.now();
         let dirty = |member: &Arc<Member>| {
             let (since, sync_interval) = match member.database.try_lock() {
-                Some(database) => (database.dirty_since(), database.spec().sync_interval),
+                Some(mut database) => {
+                    // What was committed since the last round counts too.
+                    database.glance(now);
+                    (database.dirty_since(), database.spec().sync_interval)
+                }
                 None => member.dirty_by_report(),
             };
             since.map(|since| DirtySince { since, sync_interval })

@@ -25,7 +25,7 @@ pub const IDLE_AFTER: Duration = Duration::from_millis(250);
 /// Distance of glances at an active and at an idle database.
 pub const ACTIVE_PEEK: Duration = Duration::from_millis(10);
 /// See [`ACTIVE_PEEK`].
-pub const IDLE_PEEK: Duration = Duration::from_millis(25);
+pub const IDLE_PEEK: Duration = Duration::from_millis(50);
 /// A WAL longer than this is checkpointed by us while the application goes on.
 pub const SOFT_WAL_BYTES: u64 = 4 << 20;
 /// Distance of our checkpoints while the WAL is longer than [`SOFT_WAL_BYTES`].

@@ -35,7 +35,7 @@ use crate::status::{Board, Progress};
 /// How often the configuration's patterns are looked through.
 const DISCOVER_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest sleep of the flushing thread, so that it notices being told to stop.
-const SLEEP_MAX: Duration = Duration::from_millis(200);
+const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How often a quiet log is checked for a successor and for credentials.
 const OWNER_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause after the store failed, and its longest.

@@ -349,22 +349,6 @@ impl Connection {
         Ok(u64::try_from(size).unwrap_or(0))
     }
 
-    /// True if the file this connection has open is no longer at its path.
-    #[must_use]
-    pub fn has_moved(&self) -> bool {
-        let mut moved: c_int = 0;
-        // SAFETY: the opcode writes one int.
-        let code = unsafe {
-            ffi::sqlite3_file_control(
-                self.db,
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_HAS_MOVED,
-                (&raw mut moved).cast(),
-            )
-        };
-        code == ffi::SQLITE_OK && moved != 0
-    }
-
     /// Maps the first region of the wal-index, for `SharedIndex::peek`. Call it inside a read
     /// transaction of a database in WAL mode, so that the region exists; nothing is created here.
     ///
