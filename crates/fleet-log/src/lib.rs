@@ -4,7 +4,8 @@
 //! none stands (rule D4), so two writers cannot own one slot, and each names its predecessor's hash. The rules
 //! that keep this safe under lost answers, late writes, crashes, cloned hosts and deletion have labels: D for
 //! data, R for readers, T for finding the tail, W for writers, P for promotion. A label stands in the code
-//! where its rule is enforced, and crate `sim` explores the same machines with each rule switched off.
+//! where its rule is enforced, and crate `sim` explores the same machines with each rule switched off, and
+//! steps these drivers through a store with faults.
 //!
 //! Decisions live in [`machine`]: pure state machines that ask for one request at a time and are told the
 //! answer. [`Reader`], [`find_tail`] and [`Writer`] carry the requests out. A store error leaves a machine

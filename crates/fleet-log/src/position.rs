@@ -114,3 +114,64 @@ impl Position {
 fn wrong_epoch(facts: &Facts, expected: Epoch) -> Damage {
     Damage::new(format!("it is of epoch {}, where epoch {expected} is due", facts.epoch))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence() -> Facts {
+        Facts {
+            seq: Seq::FIRST,
+            hash: SegmentHash::from_bytes([1; 32]),
+            previous: SegmentHash::ZERO,
+            epoch: Epoch::FIRST,
+            writer: WriterId::from_bytes([1; 16]),
+            node: Name::parse("anvil").unwrap(),
+            is_fence: true,
+        }
+    }
+
+    fn data() -> Facts {
+        let hash = SegmentHash::from_bytes([2; 32]);
+        Facts { seq: Seq::FIRST.next(), hash, previous: fence().hash, is_fence: false, ..fence() }
+    }
+
+    #[test]
+    fn a_log_begins_with_a_fence_of_the_first_epoch() {
+        let accepts = |facts: &Facts| Position::START.accept_facts(facts, Rules::ALL).is_ok();
+        assert!(accepts(&fence()));
+        assert!(!accepts(&Facts { is_fence: false, ..fence() }));
+        assert!(!accepts(&Facts { epoch: Epoch::FIRST.next(), ..fence() }));
+        assert!(!accepts(&Facts { seq: Seq::FIRST.next(), ..fence() }));
+        assert!(!accepts(&Facts { previous: fence().hash, ..fence() }));
+    }
+
+    #[test]
+    fn whatever_does_not_follow_is_refused() {
+        let position = Position::after(&fence());
+        let accepts = |facts: &Facts| position.accept_facts(facts, Rules::ALL).is_ok();
+        assert!(accepts(&data()));
+        assert!(!accepts(&Facts { seq: Seq::FIRST, ..data() }));
+        assert!(!accepts(&Facts { previous: SegmentHash::ZERO, ..data() }));
+        assert!(!accepts(&Facts { epoch: Epoch::FIRST.next(), ..data() }));
+        assert!(!accepts(&Facts { writer: WriterId::from_bytes([2; 16]), ..data() }));
+        assert!(!accepts(&Facts { node: Name::parse("forge").unwrap(), ..data() }));
+    }
+
+    #[test]
+    fn a_fence_raises_the_epoch_by_one_whoever_it_is_of() {
+        let position = Position::after(&fence());
+        let forge = Facts {
+            is_fence: true,
+            node: Name::parse("forge").unwrap(),
+            writer: WriterId::from_bytes([2; 16]),
+            ..data()
+        };
+        let accept = |epoch| position.accept_facts(&Facts { epoch, ..forge.clone() }, Rules::ALL);
+        let second = Epoch::FIRST.next();
+        let after = accept(second).unwrap();
+        assert_eq!((after.epoch, after.owner), (Some(second), Some(forge.node.clone())));
+        assert!(accept(Epoch::FIRST).is_err());
+        assert!(accept(second.next()).is_err());
+    }
+}
