@@ -11,6 +11,7 @@ use store::Store;
 use crate::base::{Author, Spooled, Subject};
 use crate::error::CaptureError;
 use crate::fleet::{Fleet, Member};
+use crate::ownership::Owned;
 
 /// How often the thread looks for work.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -30,19 +31,26 @@ impl Numbers {
 
 /// What making bases needs.
 pub struct BaseMaker {
-    /// The databases.
-    pub fleet: Arc<Fleet>,
-    /// Where bases go.
-    pub store: Arc<dyn Store>,
-    /// Who writes them.
-    pub author: Author,
-    /// Folder for copies on their way.
-    pub spool: PathBuf,
-    /// Shared with the flusher.
-    pub numbers: Arc<Numbers>,
+    fleet: Arc<Fleet>,
+    store: Arc<dyn Store>,
+    author: Author,
+    spool: PathBuf,
+    numbers: Arc<Numbers>,
 }
 
 impl BaseMaker {
+    /// Makes bases of `fleet` for the log that is `owned`, with copies on their way in `spool`.
+    #[must_use]
+    pub fn new(fleet: &Arc<Fleet>, owned: &Owned, spool: PathBuf, numbers: &Arc<Numbers>) -> Self {
+        Self {
+            fleet: Arc::clone(fleet),
+            store: Arc::clone(&owned.store),
+            author: owned.author.clone(),
+            spool,
+            numbers: Arc::clone(numbers),
+        }
+    }
+
     /// Makes bases until `stop`.
     pub fn run(&self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {

@@ -23,6 +23,7 @@ use crate::base::Author;
 use crate::bases::Numbers;
 use crate::database::{Condition, Spec};
 use crate::fleet::{Fleet, item};
+use crate::ownership::Owned;
 
 /// A catalogue stands in the log at least this often.
 const CATALOGUE_EVERY: u64 = 1024;
@@ -64,32 +65,16 @@ struct Waiting {
     sent: Option<Encoded>,
 }
 
-/// What a flusher is made from.
-pub struct FlusherParts {
-    /// The databases.
-    pub fleet: Arc<Fleet>,
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// The log, owned by us.
-    pub writer: Writer,
-    /// Who writes.
-    pub author: Author,
-    /// The time of day.
-    pub clock: Arc<dyn Clock>,
-    /// Shared with the base maker.
-    pub numbers: Arc<Numbers>,
-    /// The instants of flushing.
-    pub grid: Grid,
-    /// The state of the fleet at the log's end, with the tier table of the configuration.
-    pub catalogue: Catalogue,
-}
-
 impl Flusher {
     /// A flusher that has shipped nothing yet. Its first segment carries the catalogue.
     #[must_use]
-    pub fn new(parts: FlusherParts) -> Self {
-        let FlusherParts { fleet, store, writer, author, clock, numbers, grid, catalogue } = parts;
-        let last_append = Instant::now();
+    pub fn new(
+        fleet: Arc<Fleet>,
+        owned: Owned,
+        clock: Arc<dyn Clock>,
+        numbers: Arc<Numbers>,
+    ) -> Self {
+        let Owned { store, author, writer, grid, catalogue } = owned;
         Self {
             fleet,
             store,
@@ -101,7 +86,7 @@ impl Flusher {
             catalogue,
             catalogue_at: None,
             is_catalogue_due: true,
-            last_append,
+            last_append: Instant::now(),
             waiting: None,
             store_offset_ms: 0,
         }

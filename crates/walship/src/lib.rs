@@ -22,6 +22,7 @@ pub mod identity;
 pub mod image;
 pub mod keep;
 pub mod memory;
+pub mod ownership;
 pub mod pending;
 pub mod pinned;
 pub mod pool;

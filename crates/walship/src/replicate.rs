@@ -15,19 +15,19 @@ use console::config::WalshipConfig;
 use console::control::Server;
 use console::state_dir::StateDir;
 use console::{ExitCode, Failure};
-use fleet_log::{FleetFile, Identity, Intent, LogError, Writer};
-use segment::{Catalogue, Epoch, FleetId, Name, TierRecord, WriterId};
+use fleet_log::LogError;
 use store::Store;
 use store::clock::Clock;
-use tiering::{FlushDecision, Grid, flush_due};
+use tiering::{FlushDecision, flush_due};
 
 use crate::base::Author;
 use crate::bases::{BaseMaker, Numbers};
 use crate::fleet::Fleet;
-use crate::flush::{Flusher, FlusherParts, fence};
+use crate::flush::Flusher;
 use crate::keep::Keeper;
 use crate::memory::Memory;
-use crate::roster::{Roster, random};
+use crate::ownership::Owned;
+use crate::roster::Roster;
 use crate::shipped::HashCache;
 use crate::sqlite;
 use crate::status::{Board, Progress};
@@ -69,8 +69,10 @@ pub fn replicate(
     let state_dir = StateDir::lock(&config.state_dir, "walship")?;
     reserve_descriptors(config)?;
     let store = open_store(config)?;
-    let node = config.node()?;
-    let mut running = Running::start(config, &state_dir, store, node, clock, stop)?;
+    let owned = Owned::take(config, store, config.node()?, &*clock).map_err(|e| failure(&e))?;
+    let Author { node, epoch, .. } = &owned.author;
+    tracing::info!(fleet = %config.fleet, %node, %epoch, "owns the log");
+    let mut running = Running::start(config, &state_dir, owned, clock, stop)?;
     let _server = serve(&state_dir, &running.board)?;
     let result = running.run(config, options);
     running.end();
@@ -134,72 +136,26 @@ impl Running {
     fn start(
         config: &WalshipConfig,
         state_dir: &StateDir,
-        store: Arc<dyn Store>,
-        node: Name,
+        owned: Owned,
         clock: Arc<dyn Clock>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
-        let fleet_file = FleetFile::read_or_create(
-            &*store,
-            FleetFile::new(config.fleet.clone(), FleetId::from_bytes(random()), clock.now()),
-        )
-        .map_err(|error| failure(&error))?;
-        let identity = Identity {
-            fleet: fleet_file.id,
-            node: node.clone(),
-            writer: WriterId::from_bytes(random()),
-        };
-        let grid = Grid::new(clock.now(), period(config));
-        let writer = Writer::start(Arc::clone(&store), identity.clone(), Intent::Start, |slot| {
-            fence(slot, &identity, grid, clock.now())
-        })
-        .map_err(|error| failure(&error))?;
-        let epoch = epoch_of(&writer);
-        tracing::info!(fleet = %config.fleet, %node, %epoch, "owns the log");
-        let mut catalogue = catalogue_before(&*store, &writer).map_err(|error| failure(&error))?;
-        catalogue.tiers =
-            config.tiers.iter().map(|(name, tier)| (name.to_owned(), tier_record(tier))).collect();
-        let author =
-            Author { fleet: identity.fleet, node: node.clone(), writer: identity.writer, epoch };
+        let io = |error: std::io::Error| Failure::from_error(ExitCode::Failed, &error);
+        let (spool, cache) = folders(state_dir.path()).map_err(io)?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&clock)));
-        let (spool, cache) = folders(state_dir.path())
-            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
         let memory = Memory::load(&state_dir.file(FILES));
-        let mut roster = Roster::new(Arc::clone(&fleet), Arc::clone(&store), cache.clone(), memory);
-        roster.refresh(config, &catalogue);
+        let store = Arc::clone(&owned.store);
+        let mut roster = Roster::new(Arc::clone(&fleet), store, cache.clone(), memory);
+        roster.refresh(config, &owned.catalogue);
+        let board = Arc::new(board(config, &owned.author, &fleet, &clock));
         let numbers = Arc::new(Numbers::default());
-        let progress =
-            Progress { epoch: Some(epoch), store_ok: Some(clock.now()), ..Progress::default() };
-        let board = Arc::new(Board {
-            name: config.fleet.clone(),
-            node,
-            fleet: Arc::clone(&fleet),
-            clock: Arc::clone(&clock),
-            progress: progress.into(),
-        });
-        let maker = BaseMaker {
-            fleet: Arc::clone(&fleet),
-            store: Arc::clone(&store),
-            author: author.clone(),
-            spool,
-            numbers: Arc::clone(&numbers),
-        };
-        let flusher = Flusher::new(FlusherParts {
-            fleet: Arc::clone(&fleet),
-            store,
-            writer,
-            author,
-            clock: Arc::clone(&clock),
-            numbers,
-            grid,
-            catalogue,
-        });
+        let maker = BaseMaker::new(&fleet, &owned, spool, &numbers);
+        let flusher = Flusher::new(Arc::clone(&fleet), owned, Arc::clone(&clock), numbers);
         let halt = Arc::new(AtomicBool::new(false));
         let threads = vec![
             spawn("watch", &fleet, &halt, |fleet, halt| fleet.watch(halt))?,
             spawn("bases", &Arc::new(maker), &halt, |maker, halt| maker.run(halt))?,
         ];
-        let now = Instant::now();
         Ok(Self {
             keeper: Keeper::new(Arc::clone(&fleet), cache, state_dir.file(FILES)),
             fleet,
@@ -211,8 +167,8 @@ impl Running {
             halt,
             threads,
             heartbeat_interval: config.heartbeat_interval,
-            last_discovery: now,
-            last_owner_check: now,
+            last_discovery: Instant::now(),
+            last_owner_check: Instant::now(),
             backoff: BACKOFF.0,
             retry_at: None,
         })
@@ -385,16 +341,21 @@ fn spawn<T: Send + Sync + 'static>(
         .map_err(|error| Failure::from_error(ExitCode::Failed, &error))
 }
 
-/// The state of the fleet that this writer takes over.
-fn catalogue_before(store: &dyn Store, writer: &Writer) -> Result<Catalogue, LogError> {
-    match writer.before_fence().and_then(|table| table.header.seq) {
-        Some(seq) => Ok(fleet_log::catalogue_at(store, seq)?.catalogue),
-        None => Ok(Catalogue::default()),
+fn board(
+    config: &WalshipConfig,
+    author: &Author,
+    fleet: &Arc<Fleet>,
+    clock: &Arc<dyn Clock>,
+) -> Board {
+    let store_ok = Some(clock.now());
+    let progress = Progress { epoch: Some(author.epoch), store_ok, ..Progress::default() };
+    Board {
+        name: config.fleet.clone(),
+        node: author.node.clone(),
+        fleet: Arc::clone(fleet),
+        clock: Arc::clone(clock),
+        progress: progress.into(),
     }
-}
-
-fn epoch_of(writer: &Writer) -> Epoch {
-    writer.position().epoch.expect("BUG: a started writer stands after its own fence")
 }
 
 fn folders(state_dir: &Path) -> std::io::Result<(std::path::PathBuf, HashCache)> {
@@ -404,22 +365,4 @@ fn folders(state_dir: &Path) -> std::io::Result<(std::path::PathBuf, HashCache)>
     }
     std::fs::create_dir_all(&spool)?;
     Ok((spool, HashCache::open(state_dir)?))
-}
-
-fn tier_record(tier: &tiering::Tier) -> TierRecord {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    TierRecord {
-        sync_interval_ms: ms(tier.sync_interval),
-        retention_ms: ms(tier.retention),
-        rpo_bound_ms: ms(tier.rpo_bound),
-        standby: tier.standby,
-    }
-}
-
-/// The shortest interval in use.
-fn period(config: &WalshipConfig) -> Duration {
-    let of_rule = |rule: &console::config::DatabaseRule| {
-        rule.sync_interval.or_else(|| config.tiers.get(&rule.tier).map(|tier| tier.sync_interval))
-    };
-    config.databases.iter().filter_map(of_rule).min().unwrap_or(Duration::from_secs(1))
 }
