@@ -98,9 +98,12 @@ impl LogError {
                 ErrorClass::Invalid => 2,
             },
             LogError::Fenced { .. } | LogError::Superseded { .. } => 3,
-            LogError::Corrupt { .. } | LogError::Missing { .. } | LogError::NotALog { .. } => 4,
+            LogError::Corrupt { .. }
+            | LogError::NewerFormat { .. }
+            | LogError::Missing { .. }
+            | LogError::NotALog { .. } => 4,
             LogError::WrongFleet { .. } => 2,
-            LogError::NewerFormat { .. } | LogError::Behind { .. } | LogError::Unfit { .. } => 1,
+            LogError::Behind { .. } | LogError::Unfit { .. } => 1,
         }
     }
 
@@ -121,6 +124,35 @@ impl LogError {
             LogError::NewerFormat { seq, detail }
         } else {
             LogError::Corrupt { seq, detail }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_exit_code() {
+        let (seq, detail) = (Seq::FIRST, String::new());
+        let (owner, epoch, retired) = (Name::parse("forge").unwrap(), Epoch::FIRST, Seq::FIRST);
+        let unreachable = StoreError::unavailable("x", "y");
+        for (error, code) in [
+            (LogError::Fenced { owner: owner.clone(), epoch }, 3),
+            (LogError::Superseded { seq, retired }, 3),
+            (LogError::Corrupt { seq, detail: detail.clone() }, 4),
+            (LogError::NewerFormat { seq, detail: detail.clone() }, 4),
+            (LogError::Missing { seq }, 4),
+            (LogError::NotALog { detail: detail.clone() }, 4),
+            (LogError::WrongFleet { expected: owner.clone(), found: owner }, 2),
+            (LogError::Behind { seq, retired }, 1),
+            (LogError::Unfit { seq, detail }, 1),
+            (LogError::Store(unreachable), 5),
+            (LogError::Store(StoreError::config("x")), 2),
+            (LogError::Store(StoreError::ambiguous("x", "y")), 5),
+            (LogError::Store(StoreError::Corrupt { what: "x".into(), cause: "y".into() }), 4),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
         }
     }
 }

@@ -248,7 +248,7 @@ fn found(store: &dyn Store, seq: Seq) -> Result<Found, StoreError> {
 fn boundary(store: &dyn Store) -> Result<Option<Boundary>, StoreError> {
     fleet_log::boundary(store).map_err(|error| match error {
         LogError::Store(error) => error,
-        other => panic!("the boundary is unreadable: {other}"),
+        other => panic!("BUG: the boundary is unreadable: {other}"),
     })
 }
 
