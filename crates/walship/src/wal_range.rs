@@ -95,7 +95,8 @@ fn start_of(
     from: Option<&WalIndexHeader>,
     to: &WalIndexHeader,
 ) -> Result<(u32, Chain), CaptureError> {
-    if let Some(from) = from.filter(|from| from.same_log(to)) {
+    // In an empty log the header still holds the chain of the log before it.
+    if let Some(from) = from.filter(|from| from.same_log(to) && from.last_frame() > 0) {
         return Ok((from.last_frame(), from.chain()));
     }
     if to.last_frame() == 0 {
