@@ -61,6 +61,6 @@ fn lengths_are_counted_right() {
     let text = "impl X {\n    pub(crate) const fn a() -> u8 {\n        1\n    }\n    fn b() {}\n}\n\
                 fn c(\n    x: u8,\n) -> u8 {\n    x\n}\ntrait T {\n    fn d();\n}\n\n#[cfg(test)]\nmod tests {\n    fn e() {\n    }\n}\n";
     let lengths: Vec<usize> =
-        functions(&Source::new("x/src/x.rs", text)).iter().map(|f| f.lines).collect();
+        functions(&Source::new("crates/x/src/x.rs", text)).iter().map(|f| f.lines).collect();
     assert_eq!(lengths, [3, 5]);
 }

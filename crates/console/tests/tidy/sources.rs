@@ -14,11 +14,14 @@ impl Source {
         Self { path: path.into(), text: text.into() }
     }
 
-    /// Whether it is there for tests alone. `testing.rs` holds their helpers, `conformance.rs` a suite.
+    /// Whether it is there for tests alone. `testing.rs` holds their helpers, `conformance.rs` a suite; `sim` and what
+    /// stands outside the crates are tests as a whole.
     pub(crate) fn is_test(&self) -> bool {
         const FOLDERS: [&str; 2] = ["/tests/", "/benches/"];
         const FILES: [&str; 3] = ["tests.rs", "/testing.rs", "/conformance.rs"];
-        FOLDERS.iter().any(|folder| self.path.contains(folder))
+        let is_product = self.path.starts_with("crates/") && !self.path.starts_with("crates/sim/");
+        !is_product
+            || FOLDERS.iter().any(|folder| self.path.contains(folder))
             || FILES.iter().any(|file| self.path.ends_with(file))
     }
 
@@ -45,10 +48,14 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every Rust source of the crates.
+/// Every Rust source of the workspace.
 pub(crate) fn all() -> Vec<Source> {
     let mut found = Vec::new();
-    collect(&root(), &root().join("crates"), &mut found);
+    for folder in ["crates", "tests", "benches"].map(|folder| root().join(folder)) {
+        if folder.is_dir() {
+            collect(&root(), &folder, &mut found);
+        }
+    }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
