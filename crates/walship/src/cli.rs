@@ -1,7 +1,11 @@
 //! The command line of `walship`: what may be typed, and nothing of what it does.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use console::cli::{ConfigArgs, OutputArgs, ShellCommand};
+
+use crate::demo::DemoArgs;
 
 /// Ships the WAL of a fleet of SQLite databases to an object store.
 #[derive(Debug, Parser)]
@@ -37,6 +41,15 @@ pub enum Command {
         after_help = "Example:\n  walship status -c walship.toml --json | jq '.databases[].rpo_seconds'"
     )]
     Status(ConfigArgs),
+    /// Show the whole system at work on this machine, and prove that both sides are equal
+    #[command(after_help = DEMO)]
+    Demo(DemoArgs),
+    /// A writer process of the demo, which starts it by itself: writes as ORDERS say until standard input ends
+    #[command(hide = true)]
+    DemoWriter {
+        /// A JSON file
+        orders: PathBuf,
+    },
     /// Completions and manual pages
     #[command(flatten)]
     Shell(ShellCommand),
@@ -46,6 +59,14 @@ const REPLICATE: &str = "\
 Examples:
   walship replicate -c walship.toml          until SIGTERM or SIGINT, with a final flush
   walship replicate -c walship.toml --once   ship everything there is, then exit";
+
+const DEMO: &str = "\
+Examples:
+  walship demo                          the reference fleet with small files, in about 25 seconds
+  walship demo --full --dir /tmp/demo   real sizes; everything stays in the folder
+  walship demo --json | jq .latency     figures for machines
+
+Exit code 0 only if every database is equal on both sides.";
 
 /// `walship replicate`.
 #[derive(Clone, Debug, Args)]

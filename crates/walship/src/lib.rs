@@ -14,6 +14,7 @@ pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod database;
+pub mod demo;
 pub mod error;
 pub mod fleet;
 pub mod flush;

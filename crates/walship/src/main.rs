@@ -20,6 +20,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replicate(args) => run_replicate(&args),
         Command::Check(config) => walship::check::run(&config, json),
         Command::Status(config) => walship::ask::run(&config.load()?, json),
+        Command::Demo(args) => walship::demo::run(&args, json),
+        Command::DemoWriter { orders } => walship::demo::writer::run(&orders),
         Command::Shell(command) => command.run::<Cli>(),
     }
 }
