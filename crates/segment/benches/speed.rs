@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use segment::*;
 
 const PAGE_BYTES: usize = 4096;
-const PAGES: u32 = 2048;
+const PAGES: u32 = 256;
 
 fn noise(seed: &mut u64) -> u8 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

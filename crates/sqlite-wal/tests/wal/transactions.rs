@@ -206,3 +206,17 @@ fn samples_pass_the_second_reader() {
         oracle::wal_read(&bytes);
     }
 }
+
+#[test]
+fn a_wal_that_sqlite_wrote_is_read() {
+    let bytes = include_bytes!("../../../../fuzz/corpus/wal_read/by-sqlite-3.40");
+    let found = transactions(bytes).unwrap();
+    let frames: Vec<_> = found.iter().map(|found| (found.last_frame, found.pages_after)).collect();
+    assert_eq!(frames, [(2, 2), (3, 2), (4, 2), (5, 2)]);
+    let last_row = &bytes[found[3].pages[0].range.clone()];
+    assert_eq!(
+        (found[3].pages[0].page_no, last_row[0], last_row[4]),
+        (2, 13, 3),
+        "a leaf with three cells"
+    );
+}
