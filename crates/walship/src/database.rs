@@ -268,6 +268,12 @@ impl Database {
             .or_else(|| self.attached().and_then(Attached::dirty_since))
     }
 
+    /// The last captured commit; `None` while nothing is attached.
+    #[must_use]
+    pub fn captured(&self) -> Option<Txid> {
+        self.attached().map(Attached::txid)
+    }
+
     /// True while the first base of the file is on its way.
     #[must_use]
     pub fn is_basing(&self) -> bool {

@@ -148,6 +148,15 @@ fn report_of(database: &Database) -> Report {
     }
 }
 
+/// What one flush ships.
+#[derive(Debug)]
+pub struct Cut {
+    /// The changes.
+    pub changes: Vec<(Spec, Outgoing)>,
+    /// True if all databases stood there at one instant.
+    pub is_exact: bool,
+}
+
 /// See the module's text.
 pub struct Fleet {
     members: RwLock<BTreeMap<DbId, Arc<Member>>>,
@@ -280,62 +289,67 @@ impl Fleet {
         });
     }
 
-    /// Captures what is committed in every database, as far as they can be reached in time. True if all of
-    /// them stood still between the last capture and a look at each: then the cut is exact.
-    pub fn cut(self: &Arc<Self>) -> bool {
-        (0..CUT_TRIES).any(|_| {
+    /// Captures what is committed in every database and takes what is to be shipped now.
+    ///
+    /// The cut is exact if there was an instant at which all databases stood where they were taken: every
+    /// one was captured, then every one was seen to stand still, and none was captured further before it
+    /// was taken. A database that somebody is working on is not waited for.
+    #[must_use]
+    pub fn cut(self: &Arc<Self>) -> Cut {
+        let seen = (0..CUT_TRIES).find_map(|_| {
             self.capture_moved();
-            self.is_still()
-        })
+            self.standing_still()
+        });
+        self.take(seen.as_ref())
     }
 
     fn capture_moved(self: &Arc<Self>) {
         let (done, finished) = crossbeam_channel::unbounded();
         let deadline = Instant::now() + CUT_WAIT;
-        let mut started = 0;
-        for member in self.members() {
-            let is_moved = member.database.try_lock().is_none_or(|database| !database.is_still());
-            if is_moved {
-                let (fleet, done) = (Arc::clone(self), done.clone());
-                started += 1;
-                self.pool.run(move || {
-                    if let Some(mut database) = member.try_database(CUT_WAIT) {
-                        database.capture(&|| fleet.now());
-                        member.publish(&database);
-                    }
-                    // Nobody listens any more when the cut went on without this database.
-                    let _ = done.send(());
-                });
-            }
+        let is_moved = |member: &&Arc<Member>| {
+            member.database.try_lock().is_some_and(|database| !database.is_still())
+        };
+        let moved: Vec<_> = self.members.read().values().filter(is_moved).cloned().collect();
+        for member in &moved {
+            let (fleet, member, done) = (Arc::clone(self), Arc::clone(member), done.clone());
+            self.pool.run(move || {
+                if let Some(mut database) = member.try_database(CUT_WAIT) {
+                    database.capture(&|| fleet.now());
+                    member.publish(&database);
+                }
+                // Nobody listens any more when the cut went on without this database.
+                let _ = done.send(());
+            });
         }
-        for _ in 0..started {
-            if finished.recv_deadline(deadline).is_err() {
-                return;
-            }
-        }
+        moved.iter().take_while(|_| finished.recv_deadline(deadline).is_ok()).for_each(drop);
     }
 
-    fn is_still(&self) -> bool {
-        self.members
-            .read()
-            .values()
-            .all(|member| member.database.try_lock().is_some_and(|database| database.is_still()))
+    /// The captured commits of every database, if each of them stands still and can be looked at.
+    fn standing_still(&self) -> Option<BTreeMap<DbId, Option<Txid>>> {
+        let look = |member: &Arc<Member>| {
+            let database = member.database.try_lock().filter(|database| database.is_still())?;
+            Some((member.id, database.captured()))
+        };
+        self.members.read().values().map(look).collect()
     }
 
-    /// Takes the changes that are to be shipped now.
-    #[must_use]
-    pub fn take_outgoing(&self) -> Vec<(Spec, Outgoing)> {
+    fn take(&self, seen: Option<&BTreeMap<DbId, Option<Txid>>>) -> Cut {
         let now = self.clock.now();
-        let mut taken = Vec::new();
+        let mut cut = Cut { changes: Vec::new(), is_exact: seen.is_some() };
         for member in self.members() {
-            if let Some(mut database) = member.try_database(Duration::from_millis(1))
-                && let Some(outgoing) = database.take_outgoing(now)
-            {
-                taken.push((database.spec().clone(), outgoing));
+            let Some(mut database) = member.try_database(Duration::from_millis(1)) else {
+                cut.is_exact = false;
+                continue;
+            };
+            let is_as_seen =
+                seen.and_then(|seen| seen.get(&member.id)) == Some(&database.captured());
+            if let Some(outgoing) = database.take_outgoing(now) {
+                cut.changes.push((database.spec().clone(), outgoing));
                 member.publish(&database);
             }
+            cut.is_exact &= is_as_seen && !database.has_backlog() && !database.is_basing();
         }
-        taken
+        cut
     }
 
     /// True if some database needs more than one flush for what is captured.

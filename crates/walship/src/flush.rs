@@ -22,7 +22,7 @@ use crate::assemble::{Assembled, Item, SideObject, assemble};
 use crate::base::Author;
 use crate::bases::Numbers;
 use crate::database::{Condition, Spec};
-use crate::fleet::{Fleet, item};
+use crate::fleet::{Cut, Fleet, item};
 use crate::ownership::Owned;
 
 /// A catalogue stands in the log at least this often.
@@ -169,8 +169,7 @@ impl Flusher {
     }
 
     fn prepare(&mut self, heartbeat: bool) -> Option<Waiting> {
-        let is_consistent = self.fleet.cut();
-        let taken = self.fleet.take_outgoing();
+        let Cut { changes: taken, is_exact: is_consistent } = self.fleet.cut();
         let bases = taken
             .iter()
             .filter_map(|(spec, outgoing)| {
