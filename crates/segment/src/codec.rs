@@ -326,6 +326,3 @@ pub fn decode_section<'a>(
     }
     decode_body(section.shape(), bytes)
 }
-
-#[cfg(test)]
-mod tests;
