@@ -189,11 +189,11 @@ impl Follower {
             return Ok(true);
         }
         let is_stuck = unhealthy.iter().any(|(condition, _)| *condition == Condition::Waiting);
-        if !is_settled && !patience.is_over(is_stuck || self.fleet.store_error().is_some()) {
+        if !is_settled && !patience.is_over(is_stuck || self.fleet.reading_trouble().is_some()) {
             return Ok(false);
         }
-        if let Some(error) = self.fleet.store_error() {
-            return Err(Failure::new(ExitCode::StoreUnreachable, error));
+        if let Some(error) = self.fleet.reading_trouble() {
+            return Err(log_failure(error));
         }
         let is_corrupt = unhealthy.iter().any(|(condition, _)| *condition == Condition::Corrupt);
         let exit = if is_corrupt { ExitCode::Corrupt } else { ExitCode::Failed };
@@ -265,3 +265,6 @@ fn log_failure(error: &fleet_log::LogError) -> Failure {
 fn thread_failure(error: &std::io::Error) -> Failure {
     Failure::new(ExitCode::Failed, format!("cannot start a thread: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

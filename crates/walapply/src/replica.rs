@@ -145,11 +145,6 @@ impl Replica {
         self.hashes.page_count()
     }
 
-    /// Hashes of all pages, as of our last look.
-    pub(crate) fn hashes(&self) -> &PageHashes {
-        &self.hashes
-    }
-
     /// WAL frames that we wrote since [`Replica::count_checkpoint`].
     pub(crate) fn frames_written(&self) -> u64 {
         self.frames_written
@@ -193,7 +188,7 @@ impl Replica {
             if !staged.accept(page, image)? {
                 return Ok(());
             }
-            if target.keeps_overwritten && page.get() <= self.hashes.page_count() {
+            if target.keeps_overwritten && staged.replaces_content(page) {
                 overwritten.add(page, || applier.page(page))?;
             }
             if page != PageNo::FIRST {

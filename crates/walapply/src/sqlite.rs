@@ -52,7 +52,7 @@ const NO_TRANSACTION: &str = "failed to open transaction";
 ///
 /// # Errors
 /// [`ApplyError::Library`] names what is missing.
-pub fn assert_library() -> Result<(), ApplyError> {
+pub(crate) fn assert_library() -> Result<(), ApplyError> {
     // SAFETY: takes no argument and only returns a constant.
     let version = unsafe { ffi::sqlite3_libversion_number() };
     if version < VERSION_MIN || version != ffi::SQLITE_VERSION_NUMBER {
@@ -197,13 +197,19 @@ impl Applier {
     }
 
     /// Shows every page of the running transaction, in order.
-    pub(crate) fn scan(&self, show: impl FnMut(PageNo, &[u8])) -> Result<(), ApplyError> {
-        scan(
-            &self.connection,
-            "SELECT pgno, data FROM main.sqlite_dbpage('replica')",
-            &self.path,
-            show,
-        )
+    pub(crate) fn scan(&self, mut show: impl FnMut(PageNo, &[u8])) -> Result<(), ApplyError> {
+        let failed = || sqlite(&self.path, "reading pages");
+        let sql = "SELECT pgno, data FROM main.sqlite_dbpage('replica')";
+        let mut statement = self.connection.prepare(sql).map_err(failed())?;
+        let mut rows = statement.query([]).map_err(failed())?;
+        while let Some(row) = rows.next().map_err(failed())? {
+            let number: u32 = row.get(0).map_err(failed())?;
+            let image = row.get_ref(1).map_err(failed())?.as_blob().unwrap_or_default();
+            if let Some(page) = PageNo::new(number) {
+                show(page, image);
+            }
+        }
+        Ok(())
     }
 
     /// Turns the read transaction into a write transaction in spite of the read-only mark, and writes `page_one`.
@@ -389,17 +395,6 @@ impl Checker {
         outline
     }
 
-    /// Shows every page of one read transaction, in order, after its outline.
-    pub(crate) fn scan(&self, show: impl FnMut(PageNo, &[u8])) -> Result<Outline, ApplyError> {
-        self.execute("BEGIN")?;
-        let seen = self.outline_inside().and_then(|outline| {
-            scan(&self.connection, "SELECT pgno, data FROM temp.sqlite_dbpage", &self.path, show)
-                .map(|()| outline)
-        });
-        self.execute("COMMIT")?;
-        seen
-    }
-
     /// Moves committed frames into the file without waiting for anybody. (frames in the log, frames moved)
     pub(crate) fn checkpoint_passive(&self) -> Result<(u32, u32), ApplyError> {
         self.checkpoint(ffi::SQLITE_CHECKPOINT_PASSIVE)
@@ -482,26 +477,6 @@ impl Checker {
     fn execute(&self, sql: &str) -> Result<(), ApplyError> {
         self.connection.execute_batch(sql).map_err(sqlite(&self.path, "running a command"))
     }
-}
-
-/// Walks over `sqlite_dbpage`, whose rows come in the order of page numbers.
-fn scan(
-    connection: &Connection,
-    sql: &str,
-    path: &Path,
-    mut show: impl FnMut(PageNo, &[u8]),
-) -> Result<(), ApplyError> {
-    let failed = || sqlite(path, "reading pages");
-    let mut statement = connection.prepare(sql).map_err(failed())?;
-    let mut rows = statement.query([]).map_err(failed())?;
-    while let Some(row) = rows.next().map_err(failed())? {
-        let number: u32 = row.get(0).map_err(failed())?;
-        let image = row.get_ref(1).map_err(failed())?.as_blob().unwrap_or_default();
-        if let Some(page) = PageNo::new(number) {
-            show(page, image);
-        }
-    }
-    Ok(())
 }
 
 fn prepare_insert(

@@ -141,6 +141,39 @@ impl Source {
         panic!("no statement fits");
     }
 
+    /// Some rows in one commit.
+    pub(crate) fn insert(&mut self, rows: u64) {
+        self.step += 1;
+        let inner = format!(
+            "INSERT INTO data(v, b, t) WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<{rows}) \
+             SELECT abs(random())%10000, randomblob(100), 'row' FROM s"
+        );
+        self.connection.execute_batch(&self.committed(&inner)).unwrap();
+    }
+
+    /// One row of many bytes in one commit.
+    pub(crate) fn grow(&mut self, bytes: u64) {
+        self.step += 1;
+        let inner =
+            format!("INSERT INTO data(v, b, t) VALUES({}, randomblob({bytes}), 'big')", self.step);
+        self.connection.execute_batch(&self.committed(&inner)).unwrap();
+    }
+
+    /// The number in the invariant's row: the last step that changed it.
+    pub(crate) fn steps(&self) -> u64 {
+        let steps: u32 =
+            self.connection.query_row("SELECT n FROM invariant", [], |row| row.get(0)).unwrap();
+        steps.into()
+    }
+
+    fn committed(&self, inner: &str) -> String {
+        format!(
+            "BEGIN; {inner}; UPDATE invariant SET n={}, rows=(SELECT count(*) FROM data), \
+             total=(SELECT coalesce(sum(v+length(b)), 0) FROM data); COMMIT",
+            self.step
+        )
+    }
+
     fn statement(&mut self) -> String {
         let choice = self.rng.below(100);
         match choice {
@@ -157,11 +190,7 @@ impl Source {
             14..=15 => "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version=9".into(),
             _ => {
                 let inner = self.transaction(choice);
-                format!(
-                    "BEGIN; {inner}; UPDATE invariant SET n={}, rows=(SELECT count(*) FROM data), \
-                     total=(SELECT coalesce(sum(v+length(b)), 0) FROM data); COMMIT",
-                    self.step
-                )
+                self.committed(&inner)
             }
         }
     }

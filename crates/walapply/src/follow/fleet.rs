@@ -51,6 +51,7 @@ pub(super) struct Fleet {
     position: Position,
     at_tail: bool,
     store: StoreHealth,
+    trouble: Option<LogError>,
     notice: Option<String>,
     offset_ms: i64,
     saved: (Millis, Option<Seq>),
@@ -70,6 +71,7 @@ impl Fleet {
             position: Position::START,
             at_tail: false,
             store: StoreHealth::default(),
+            trouble: None,
             notice: None,
             offset_ms: 0,
             saved: (now, None),
@@ -82,7 +84,7 @@ impl Fleet {
         match event {
             Event::Began { fleet, catalogue, position, server } => {
                 self.id = Some(fleet);
-                self.answered(server);
+                server.into_iter().for_each(|server| self.answered(server));
                 tracing::info!(seq = ?position.last(), databases = catalogue.databases.len(), "following");
                 (self.catalogue, self.position) = (catalogue, position);
                 self.enlist();
@@ -118,6 +120,7 @@ impl Fleet {
             tracing::info!("the store answers again");
         }
         self.store = StoreHealth { reachable: Some(true), last_ok: Some(server), error: None };
+        self.trouble = None;
     }
 
     fn segment(&mut self, segment: &Arc<Segment>) {
@@ -242,6 +245,7 @@ impl Fleet {
         let reachable =
             if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };
         self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
+        self.trouble = Some(error.clone());
     }
 
     /// Gives every database that needs it a job, a checkpoint or a look.
@@ -387,9 +391,9 @@ impl Fleet {
         members.map(|member| (member.condition(), member.explain())).collect()
     }
 
-    /// The store's last error, while there is one.
-    pub(super) fn store_error(&self) -> Option<&str> {
-        self.store.error.as_deref()
+    /// What keeps the log from being read on, while something does.
+    pub(super) fn reading_trouble(&self) -> Option<&LogError> {
+        self.trouble.as_ref()
     }
 
     /// How many databases are followed.

@@ -18,7 +18,7 @@ use crate::error::{ApplyError, Remedy};
 use crate::heal::{self, Manner, Place};
 use crate::image::PageSource;
 use crate::replica::sidecar::{self, Sidecar};
-use crate::replica::{Drift, Found, Replica, Target, evidence, files, install};
+use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files, install};
 
 /// Where the pages of a link stand.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub(crate) struct Report {
     /// The sidecar as it is now.
     pub(crate) sidecar: Sidecar,
     /// What was done.
-    pub(crate) result: Result<Done, Undone>,
+    pub(crate) result: Result<Done, Box<Undone>>,
 }
 
 /// What was done.
@@ -141,50 +141,48 @@ impl Hands<'_> {
         Ok(Done::Opened)
     }
 
-    fn apply(&mut self, links: Vec<Link<Payload>>) -> Result<Done, Undone> {
-        let failed = |error, links| Undone { unapplied: links, ..undone(error) };
+    fn apply(&mut self, links: Vec<Link<Payload>>) -> Result<Done, Box<Undone>> {
+        self.apply_links(&links).map_err(|error| {
+            let drift = self.replica.as_mut().and_then(|replica| replica.take_drift());
+            let mut undone = undone(error);
+            undone.evidence = self.keep(drift);
+            undone.unapplied = links;
+            undone
+        })
+    }
+
+    fn apply_links(&mut self, links: &[Link<Payload>]) -> Result<Done, ApplyError> {
         let (Some(first), Some(last)) = (links.first(), links.last()) else {
             return Ok(Done::Looked);
         };
-        let (seq, txid) = (last.seq, last.last_txid);
-        let target = match target(first, last) {
-            Ok(target) => target,
-            Err(error) => return Err(failed(error, links)),
-        };
-        if let Err(error) = self.raise_ceiling(seq) {
-            return Err(failed(error, links));
-        }
-        let Some(replica) = &mut self.replica else {
-            return Err(failed(ApplyError::Moved(self.place.path.clone()), links));
-        };
-        let batch = Batch::new(&**self.store, &links);
-        match replica.apply(&target, &mut |sink| batch.give(sink)) {
-            Ok(applied) => {
-                let (pages_written, retries) = (applied.pages_written, applied.retries);
-                Ok(Done::Applied { seq, txid, pages_written, retries })
-            }
-            Err(error) => {
-                let drift = replica.take_drift();
-                let evidence = self.keep(drift);
-                Err(Undone { evidence, ..failed(error, links) })
-            }
-        }
+        let target = target(first, last)?;
+        self.raise_ceiling(last.seq)?;
+        let batch = Batch::new(&**self.store, links);
+        let Applied { pages_written, retries } =
+            self.open_replica()?.apply(&target, &mut |sink| batch.give(sink))?;
+        Ok(Done::Applied { seq: last.seq, txid: last.last_txid, pages_written, retries })
     }
 
-    fn look(&mut self, is_thorough: bool) -> Result<Done, Undone> {
-        let Some(replica) = &mut self.replica else {
-            return Err(undone(ApplyError::Moved(self.place.path.clone())));
-        };
-        replica.rest();
-        match replica.look(is_thorough) {
+    fn look(&mut self, is_thorough: bool) -> Result<Done, Box<Undone>> {
+        let looked = self.open_replica().and_then(|replica| {
+            replica.rest();
+            replica.look(is_thorough)
+        });
+        match looked {
             Ok(None) => Ok(Done::Looked),
             Ok(Some(drift)) => {
                 let error =
                     ApplyError::Tampered { path: self.place.path.clone(), pages: drift.pages };
-                Err(Undone { evidence: self.keep(Some(drift)), ..undone(error) })
+                let mut undone = undone(error);
+                undone.evidence = self.keep(Some(drift));
+                Err(undone)
             }
             Err(error) => Err(undone(error)),
         }
+    }
+
+    fn open_replica(&mut self) -> Result<&mut Replica, ApplyError> {
+        self.replica.as_deref_mut().ok_or_else(|| ApplyError::Moved(self.place.path.clone()))
     }
 
     fn rebuild(&mut self, is_unexplained: bool) -> Result<Done, ApplyError> {
@@ -261,18 +259,21 @@ fn target(first: &Link<Payload>, last: &Link<Payload>) -> Result<Target, ApplyEr
     })
 }
 
-fn undone(error: ApplyError) -> Undone {
+fn undone(error: ApplyError) -> Box<Undone> {
     let trouble = match error.remedy() {
         Remedy::Wait => Trouble::Wait,
         Remedy::Rebuild => Trouble::Rebuild,
         Remedy::Distrust | Remedy::Stop => Trouble::Distrust,
     };
-    Undone { error, trouble, evidence: None, unapplied: Vec::new() }
+    Box::new(Undone { error, trouble, evidence: None, unapplied: Vec::new() })
 }
 
 /// A rebuild whose result does not add up is the fault of what it was made from.
-fn undone_rebuild(error: ApplyError) -> Undone {
+fn undone_rebuild(error: ApplyError) -> Box<Undone> {
     let blames_store = matches!(error, ApplyError::Checksum { .. });
-    let undone = undone(error);
-    if blames_store { Undone { trouble: Trouble::Distrust, ..undone } } else { undone }
+    let mut undone = undone(error);
+    if blames_store {
+        undone.trouble = Trouble::Distrust;
+    }
+    undone
 }

@@ -1,5 +1,7 @@
 //! One followed database as the coordinator holds it: its track, its connections, its figures.
 
+use std::path::PathBuf;
+
 use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Seq};
 
 use super::checkpoint::Schedule;
@@ -83,7 +85,7 @@ impl Member {
         }
         match report.result {
             Ok(done) => self.done(done, expected, now),
-            Err(undone) => self.undone(undone, now),
+            Err(undone) => self.undone(*undone, now),
         }
     }
 
@@ -107,24 +109,28 @@ impl Member {
                 self.detail = None;
             }
             Done::Rebuilt { at, changed, txid, manner, pages_written, evidence } => {
-                let kept = evidence.map(|path| path.display().to_string());
-                tracing::info!(%db, seq = ?at, %txid, pages = pages_written, ?manner, evidence = kept, "healed");
-                self.heals += u64::from(manner == Manner::Repaired || manner == Manner::Replaced);
-                self.detail = match (manner, kept) {
-                    (Manner::Repaired | Manner::Replaced, None) => {
-                        Some(format!("healed: {pages_written} pages written"))
-                    }
-                    (_, Some(kept)) => {
-                        Some(format!("healed: {pages_written} pages written, evidence in {kept}"))
-                    }
-                    (Manner::Installed | Manner::Filled, None) => None,
-                };
+                self.tell_rebuilt(manner, pages_written, evidence);
                 self.track.rebuilt(at, changed, txid);
                 self.schedule.applied(now);
             }
             Done::Emptied => self.track.became_empty(),
             Done::Looked => self.track.looked(),
         }
+    }
+
+    fn tell_rebuilt(&mut self, manner: Manner, pages: u64, evidence: Option<PathBuf>) {
+        let db = &self.place.name;
+        let kept = evidence.map(|path| path.display().to_string());
+        self.detail = match (manner, &kept) {
+            (Manner::Installed | Manner::Filled, None) => {
+                tracing::info!(%db, pages, "installed");
+                return self.detail = None;
+            }
+            (_, None) => Some(format!("healed: {pages} pages written")),
+            (_, Some(kept)) => Some(format!("healed: {pages} pages written, evidence in {kept}")),
+        };
+        tracing::info!(%db, pages, ?manner, evidence = kept, "healed");
+        self.heals += 1;
     }
 
     fn undone(&mut self, undone: Undone, now: Millis) {

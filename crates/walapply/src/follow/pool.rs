@@ -27,7 +27,7 @@ pub(crate) enum Finished {
 
 /// The threads.
 pub(crate) struct Pool {
-    jobs: Option<Sender<Assignment>>,
+    jobs: Option<Sender<Box<Assignment>>>,
     checkpoints: Option<Sender<Request>>,
     finished: Receiver<Finished>,
     threads: Vec<JoinHandle<()>>,
@@ -59,7 +59,7 @@ impl Pool {
 
     /// Hands a job to a worker.
     pub(crate) fn assign(&self, assignment: Assignment) {
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send(assignment));
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(assignment)));
         assert!(matches!(sent, Some(Ok(()))), "BUG: workers outlive the sender");
     }
 
@@ -92,7 +92,7 @@ impl Drop for Pool {
 }
 
 fn work(
-    queue: &Receiver<Assignment>,
+    queue: &Receiver<Box<Assignment>>,
     reports: &Sender<Finished>,
     store: &Arc<dyn Store>,
     stop: &AtomicBool,
@@ -103,7 +103,7 @@ fn work(
         }
         let db = assignment.db;
         // A bug that one database meets must not stop the others.
-        let ran = panic::catch_unwind(AssertUnwindSafe(|| jobs::run(store, assignment)));
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| jobs::run(store, *assignment)));
         let finished = ran.map_or(Finished::Panicked(db), |report| Finished::Job(Box::new(report)));
         if reports.send(finished).is_err() {
             return;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fleet_log::{
-    Batch, End, FleetFile, LogError, Position, Reader, Tail, catalogue_at, find_tail, table,
+    Batch, End, FleetFile, LogError, Position, Reader, Snapshot, Tail, catalogue_at, find_tail,
+    table,
 };
 use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
 use store::Store;
@@ -28,7 +29,7 @@ const ERROR_PAUSE: Duration = Duration::from_millis(200);
 /// What the coordinator is told.
 pub(super) enum Event {
     /// Reading begins here; the catalogue is that of the cut before.
-    Began { fleet: FleetId, catalogue: Catalogue, position: Position, server: Millis },
+    Began { fleet: FleetId, catalogue: Catalogue, position: Position, server: Option<Millis> },
     /// Accepted objects, in order, and the position after them.
     Segments { segments: Vec<Arc<Segment>>, position: Position, server: Millis },
     /// There is nothing more now. Before a log exists the position is its start.
@@ -56,6 +57,24 @@ pub(super) struct Reading {
     pub(super) events: Sender<Event>,
     /// Disconnected when the follower stops.
     pub(super) stop: Receiver<()>,
+}
+
+/// Where reading begins.
+struct Beginning {
+    fleet: FleetId,
+    catalogue: Catalogue,
+    position: Position,
+    /// The store's clock.
+    server: Option<Millis>,
+    /// Of the newest object, which announces the next flush.
+    last: Option<Header>,
+}
+
+impl Beginning {
+    fn saved(saved: Saved, last: Option<Header>, server: Option<Millis>) -> Self {
+        let Saved { fleet, catalogue, position } = saved;
+        Self { fleet, catalogue, position, server, last }
+    }
 }
 
 /// The follower stops, or nobody listens any more.
@@ -105,17 +124,7 @@ impl Thread {
     fn begin(&mut self) -> Going<(FleetId, Position)> {
         loop {
             match self.find_beginning() {
-                Ok(Some((fleet, catalogue, position, server))) => {
-                    self.errors = 0;
-                    self.poller.answered(server, self.now());
-                    self.send(Event::Began {
-                        fleet,
-                        catalogue,
-                        position: position.clone(),
-                        server,
-                    })?;
-                    return Ok((fleet, position));
-                }
+                Ok(Some(beginning)) => return self.begin_at(beginning),
                 Ok(None) => {
                     self.send(Event::Tail { server: self.now() })?;
                     let wait = self.poller.wait(self.now());
@@ -126,18 +135,43 @@ impl Thread {
         }
     }
 
-    fn find_beginning(&self) -> Result<Option<(FleetId, Catalogue, Position, Millis)>, LogError> {
+    fn begin_at(&mut self, beginning: Beginning) -> Going<(FleetId, Position)> {
+        let Beginning { fleet, catalogue, position, server, last } = beginning;
+        let now = self.now();
+        self.errors = 0;
+        if let Some(server) = server {
+            self.poller.answered(server, now);
+        }
+        if let Some(header) = last {
+            self.poller.moved(&header, now);
+        }
+        self.send(Event::Began { fleet, catalogue, position: position.clone(), server })?;
+        Ok((fleet, position))
+    }
+
+    fn find_beginning(&self) -> Result<Option<Beginning>, LogError> {
         let store = &*self.reading.store;
         let Some(file) = FleetFile::of_fleet(store, &self.reading.fleet)? else { return Ok(None) };
-        let Tail::At { position, server, .. } = find_tail(store)? else { return Ok(None) };
-        let Some(last) = position.last() else { return Ok(None) };
         let saved = Saved::load(&self.reading.state_dir, file.id);
-        // A position beyond the end would wait for ever: the store is not the one that it was saved from.
-        if let Some(saved) = saved.filter(|saved| saved.position.next <= position.next) {
-            return Ok(Some((file.id, saved.catalogue, saved.position, server)));
-        }
-        let snapshot = catalogue_at(store, last)?;
-        Ok(Some((file.id, snapshot.catalogue, snapshot.position, server)))
+        let (end, last, server) = match (find_tail(store), saved) {
+            (Ok(Tail::At { position, last, server }), saved) => {
+                // A position beyond the end would wait for ever: it was saved from another store.
+                if let Some(saved) = saved.filter(|saved| saved.position.next <= position.next) {
+                    return Ok(Some(Beginning::saved(saved, Some(last.header), Some(server))));
+                }
+                (position, last, server)
+            }
+            (Ok(Tail::Empty { .. }), _) => return Ok(None),
+            // The newest object is damaged: reading on from where it stood tells what that concerns.
+            (Err(LogError::Corrupt { .. }), Some(saved)) => {
+                return Ok(Some(Beginning::saved(saved, None, None)));
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let Some(newest) = end.last() else { return Ok(None) };
+        let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
+        let (last, server) = (Some(last.header), Some(server));
+        Ok(Some(Beginning { fleet: file.id, catalogue, position, server, last }))
     }
 
     fn accepted(

@@ -61,3 +61,6 @@ pub(crate) fn write(path: &Path, sidecar: &Sidecar) -> Result<(), ApplyError> {
     fs::write(&temporary, text).map_err(ApplyError::file(&temporary, "writing"))?;
     fs::rename(&temporary, path).map_err(ApplyError::file(path, "replacing"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,12 @@ impl<'a> Staged<'a> {
         Ok(true)
     }
 
+    /// Whether the last accepted image takes the place of a different one; page 1 may be written for its masked bytes alone.
+    pub(super) fn replaces_content(&self, page: PageNo) -> bool {
+        let written = self.changed.last().map(|(_, hash)| *hash);
+        self.base.get(page).is_some_and(|former| Some(former) != written)
+    }
+
     /// The checksum after this transaction.
     pub(super) fn checksum(&self) -> Checksum {
         self.checksum

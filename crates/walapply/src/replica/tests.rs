@@ -190,7 +190,7 @@ fn a_stray_write_is_noticed_before_the_next_change_and_repaired_by_difference() 
     // The table now tells the file as it is: only what differs needs to be written.
     let differing: Vec<_> = next
         .numbered()
-        .filter(|(page, bytes)| replica.hashes().get(*page) != Some(page_hash(*page, bytes)))
+        .filter(|(page, bytes)| replica.hashes.get(*page) != Some(page_hash(*page, bytes)))
         .map(|(page, bytes)| (page, bytes.to_vec()))
         .collect();
     assert!(differing.len() < next.pages.len(), "{} of {}", differing.len(), next.pages.len());
@@ -212,7 +212,7 @@ fn a_change_that_does_not_add_up_leaves_no_trace() {
     let next = source.image();
     let pages = next.changes_since(&image);
     let mut wrong = next.target(Some(image.checksum()), "change");
-    wrong.after = wrong.after ^ 1;
+    wrong.after ^= 1;
     let error = replica.apply(&wrong, &mut |sink| give(&pages, sink)).unwrap_err();
     assert!(matches!(error, ApplyError::Checksum { .. }), "{error}");
     let mut misplaced = next.target(Some(image.checksum() ^ 1), "change");

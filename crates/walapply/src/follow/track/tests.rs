@@ -1,1 +1,310 @@
+//! Tracks against a model: a file whose content is a number, and a log of changes of that number.
 
+use super::*;
+use crate::testing::{Rng, scale};
+
+fn sum(state: u64) -> Checksum {
+    Checksum::new(state.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+fn seq(number: u64) -> Seq {
+    Seq::new(number).unwrap()
+}
+
+fn link(number: u64) -> Link<u64> {
+    Link {
+        seq: seq(number),
+        pre: sum(number - 1),
+        post: sum(number),
+        begins_life: false,
+        last_txid: Txid::new(number),
+        oldest_commit: Millis::new(number * 1_000),
+        bytes: 10,
+        payload: number,
+    }
+}
+
+fn expected(state: u64) -> Expected {
+    Expected {
+        is_live: true,
+        checksum: sum(state),
+        changed: Seq::new(state),
+        txid: Txid::new(state),
+    }
+}
+
+const NOW: Millis = Millis::new(50);
+
+fn next<P>(track: &mut Track<P>, read: u64) -> Option<Job<P>> {
+    track.next_job(Seq::new(read), NOW)
+}
+
+fn following(state: u64) -> Track<u64> {
+    let mut track = Track::new(NOW);
+    assert_eq!(next(&mut track, state), Some(Job::Open));
+    track.opened(Some(sum(state)), None, &expected(state), NOW);
+    assert_eq!(track.condition(), Condition::Live);
+    track
+}
+
+#[test]
+fn what_piles_up_is_applied_as_one_batch() {
+    let mut track = following(3);
+    for number in 4..=6 {
+        track.arrived(link(number));
+    }
+    assert_eq!(track.lags_since(), Some(Millis::new(4_000)));
+    assert_eq!(track.complete_to(Seq::new(6)), Seq::new(3));
+    let Some(Job::Apply(batch)) = next(&mut track, 6) else { panic!("no batch") };
+    assert_eq!(batch.iter().map(|link| link.payload).collect::<Vec<_>>(), [4, 5, 6]);
+    track.arrived(link(7));
+    assert_eq!(next(&mut track, 7), None);
+    track.applied(seq(6), Txid::new(6));
+    assert_eq!(track.complete_to(Seq::new(7)), Seq::new(6));
+    assert!(matches!(next(&mut track, 7), Some(Job::Apply(batch)) if batch.len() == 1));
+}
+
+#[test]
+fn the_place_of_a_file_is_found_by_its_content() {
+    for content in 3..=8 {
+        let mut track = Track::new(NOW);
+        assert_eq!(next(&mut track, 3), Some(Job::Open));
+        // Before the file was looked at, and afterwards.
+        (4..=5).for_each(|number| track.arrived(link(number)));
+        track.opened(Some(sum(content)), Seq::new(content), &expected(5), NOW);
+        (6..=8).for_each(|number| track.arrived(link(number)));
+        track.tail_reached(&expected(8), NOW);
+        match next(&mut track, 8) {
+            Some(Job::Apply(batch)) => assert_eq!(batch[0].payload, content + 1),
+            None => assert_eq!((content, track.is_caught_up()), (8, true)),
+            other => panic!("{content}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_unknown_content_is_rebuilt_once_the_log_was_read_to_its_end() {
+    let mut track = Track::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    track.opened(Some(sum(77)), None, &expected(3), NOW);
+    track.arrived(link(4));
+    assert_eq!(next(&mut track, 4), None);
+    assert_eq!(track.condition(), Condition::Healing);
+    track.tail_reached(&expected(4), NOW);
+    assert_eq!(next(&mut track, 4), Some(Job::Rebuild { is_unexplained: true }));
+    // What arrives while it runs follows it; what it covers is dropped.
+    track.arrived(link(5));
+    track.rebuilt(Seq::new(4), Seq::new(4), Txid::new(4));
+    assert!(matches!(next(&mut track, 5), Some(Job::Apply(batch)) if batch[0].payload == 5));
+}
+
+#[test]
+fn after_a_restart_nothing_is_applied_before_the_ceiling_is_here() {
+    let mut track: Track<u64> = Track::new(NOW);
+    assert_eq!(next(&mut track, 2), Some(Job::Open));
+    track.opened(Some(sum(2)), Seq::new(5), &expected(2), NOW);
+    assert!(track.is_caught_up(), "nothing is known to be missing yet");
+    let mut track = Track::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    track.arrived(link(3));
+    track.opened(Some(sum(2)), Seq::new(5), &expected(3), NOW);
+    assert_eq!(next(&mut track, 3), None);
+    track.arrived(link(4));
+    assert_eq!(next(&mut track, 4), None);
+    track.arrived(link(5));
+    assert!(matches!(next(&mut track, 5), Some(Job::Apply(batch)) if batch.len() == 3));
+}
+
+#[test]
+fn a_ceiling_beyond_the_end_of_the_log_does_not_stall() {
+    let mut track = Track::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    track.arrived(link(3));
+    track.opened(Some(sum(2)), Seq::new(900), &expected(3), NOW);
+    assert_eq!(next(&mut track, 3), None);
+    track.tail_reached(&expected(3), NOW);
+    assert!(matches!(next(&mut track, 3), Some(Job::Apply(_))));
+}
+
+#[test]
+fn a_new_life_is_a_rebuild_also_while_a_batch_runs() {
+    let mut track = following(3);
+    track.arrived(link(4));
+    assert!(matches!(next(&mut track, 4), Some(Job::Apply(_))));
+    track.arrived(Link { begins_life: true, ..link(5) });
+    track.arrived(link(6));
+    track.applied(seq(4), Txid::new(4));
+    assert_eq!(next(&mut track, 6), Some(Job::Rebuild { is_unexplained: false }));
+    track.rebuilt(Seq::new(6), Seq::new(6), Txid::new(6));
+    assert!(track.is_caught_up());
+}
+
+#[test]
+fn a_failed_batch_waits_and_comes_again_in_order() {
+    let mut track = following(3);
+    (4..=5).for_each(|number| track.arrived(link(number)));
+    let Some(Job::Apply(batch)) = next(&mut track, 5) else { panic!("no batch") };
+    track.arrived(link(6));
+    track.failed(Trouble::Wait, batch, NOW);
+    assert_eq!(track.condition(), Condition::Waiting);
+    assert_eq!(next(&mut track, 6), None);
+    assert_eq!(track.lags_since(), Some(Millis::new(4_000)));
+    let later = track.retry_at().unwrap();
+    let Some(Job::Apply(batch)) = track.next_job(Seq::new(6), later) else { panic!("no batch") };
+    assert_eq!(batch.iter().map(|link| link.payload).collect::<Vec<_>>(), [4, 5, 6]);
+    track.applied(seq(6), Txid::new(6));
+    assert_eq!(track.condition(), Condition::Live);
+    assert_eq!(track.retry_at(), None);
+}
+
+#[test]
+fn pauses_grow_but_not_for_ever() {
+    let mut track = following(3);
+    track.section_damaged(NOW);
+    let mut now = NOW;
+    let mut pauses = Vec::new();
+    for _ in 0..200 {
+        assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+        track.failed(Trouble::Distrust, Vec::new(), now);
+        assert_eq!(track.condition(), Condition::Corrupt);
+        pauses.push(track.retry_at().unwrap().since(now));
+        now = track.retry_at().unwrap();
+    }
+    assert_eq!((pauses[0], pauses[199]), (RETRY_PAUSE_MS, RETRY_PAUSE_MAX_MS));
+    // A newer base is tried at once.
+    assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+    track.failed(Trouble::Distrust, Vec::new(), now);
+    assert_eq!(track.next_job(Seq::new(3), now), None);
+    track.base_named(now);
+    assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+}
+
+#[test]
+fn memory_is_given_up_for_a_rebuild() {
+    let mut track = following(3);
+    track.arrived(link(4));
+    let Some(Job::Apply(batch)) = next(&mut track, 4) else { panic!("no batch") };
+    track.failed(Trouble::Wait, batch, NOW);
+    track.arrived(Link { bytes: QUEUE_BYTES_MAX, ..link(5) });
+    assert_eq!(track.queued_bytes(), 0);
+    assert_eq!(track.condition(), Condition::Waiting);
+    let later = track.retry_at().unwrap();
+    assert!(matches!(track.next_job(Seq::new(5), later), Some(Job::Rebuild { .. })));
+}
+
+#[test]
+fn a_database_without_content_rests_and_wakes() {
+    let nothing = Expected { is_live: false, ..expected(1) };
+    let mut track: Track<u64> = Track::new(NOW);
+    assert_eq!(next(&mut track, 1), Some(Job::Open));
+    track.opened(None, None, &nothing, NOW);
+    assert_eq!((track.condition(), track.is_caught_up()), (Condition::Empty, true));
+    assert_eq!(track.lags_since(), None);
+    track.arrived(Link { begins_life: true, ..link(2) });
+    assert_eq!(next(&mut track, 2), Some(Job::Rebuild { is_unexplained: false }));
+}
+
+#[test]
+fn after_a_jump_only_databases_that_changed_are_rebuilt() {
+    let mut unchanged = following(3);
+    unchanged.log_jumped(&expected(3), NOW);
+    assert!(unchanged.is_caught_up());
+    let mut changed = following(3);
+    changed.log_jumped(&expected(9), NOW);
+    assert_eq!(next(&mut changed, 20), Some(Job::Rebuild { is_unexplained: false }));
+}
+
+/// A file and a log, everything that can happen to them at random, and at the end a quiet time in which the file must
+/// arrive at the log's state (invariant F1). A batch is only ever applied to the state it begins with.
+fn live(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let (mut log, mut file): (u64, Option<u64>) =
+        (3, Some(rng.below(5)).filter(|state| *state > 0));
+    let mut track = Track::new(NOW);
+    let mut now = NOW;
+    let mut running: Option<(Job<u64>, u64)> = None;
+    for step in 0..400 {
+        let is_quiet = step > 300;
+        now = now.offset(if is_quiet { 40_000 } else { 100 });
+        match rng.below(10) {
+            0..=3 if !is_quiet => {
+                log += 1;
+                track.arrived(Link { begins_life: rng.below(30) == 0, ..link(log) });
+            }
+            4 => track.tail_reached(&expected(log), now),
+            5 if !is_quiet && running.is_none() && rng.below(20) == 0 => {
+                file = Some(1_000_000 + step)
+            }
+            6 if !is_quiet && rng.below(30) == 0 => {
+                log += 5;
+                track.log_jumped(&expected(log), now);
+            }
+            _ => {}
+        }
+        track.want_look(false);
+        running = match running {
+            None => track.next_job(Seq::new(log), now).map(|job| (job, log)),
+            Some((job, at)) if rng.below(3) > 0 => {
+                let fails = !is_quiet && rng.below(5) == 0;
+                finish(&mut track, &mut file, job, at, log, fails, now);
+                None
+            }
+            running => running,
+        };
+    }
+    if let Some((job, at)) = running {
+        finish(&mut track, &mut file, job, at, log, false, now);
+    }
+    for _ in 0..10 {
+        now = now.offset(40_000);
+        track.tail_reached(&expected(log), now);
+        while let Some(job) = track.next_job(Seq::new(log), now) {
+            finish(&mut track, &mut file, job, log, log, false, now);
+        }
+    }
+    assert!(track.is_caught_up(), "seed {seed}: {track:?}");
+    assert_eq!(file, Some(log), "seed {seed}");
+    assert_eq!(track.condition(), Condition::Live);
+    assert_eq!((track.lags_since(), track.queued_bytes()), (None, 0));
+}
+
+fn finish(
+    track: &mut Track<u64>,
+    file: &mut Option<u64>,
+    job: Job<u64>,
+    at: u64,
+    log: u64,
+    fails: bool,
+    now: Millis,
+) {
+    match job {
+        Job::Open if fails => track.failed(Trouble::Wait, Vec::new(), now),
+        Job::Open => track.opened(file.map(sum), Seq::new(at), &expected(log), now),
+        Job::Apply(batch) if fails => track.failed(Trouble::Wait, batch, now),
+        Job::Apply(batch) if file.map(sum) != Some(batch[0].pre) => {
+            track.failed(Trouble::Rebuild, batch, now)
+        }
+        Job::Apply(batch) => {
+            assert!(batch.windows(2).all(|pair| pair[0].post == pair[1].pre));
+            let last = batch.last().unwrap();
+            *file = Some(last.payload);
+            track.applied(last.seq, last.last_txid);
+        }
+        Job::Rebuild { .. } if fails => track.failed(Trouble::Distrust, Vec::new(), now),
+        Job::Rebuild { .. } => {
+            *file = Some(at);
+            track.rebuilt(Seq::new(at), Seq::new(at), Txid::new(at));
+        }
+        Job::Look { .. } if file.is_some_and(|state| state >= 1_000_000) => {
+            track.failed(Trouble::Rebuild, Vec::new(), now)
+        }
+        Job::Look { .. } => track.looked(),
+    }
+}
+
+#[test]
+fn whatever_happens_the_file_arrives_at_the_end_of_the_log() {
+    for seed in 0..300 * scale() {
+        live(seed);
+    }
+}

@@ -1,0 +1,198 @@
+//! Damage in the store, and a store that does not answer: what it concerns heals or says so, everything else goes on.
+
+use fleet_log::Boundary;
+use segment::ObjectName;
+use store::{Fault, Faulty, StoreError};
+
+use super::*;
+
+/// Flips a bit in the middle of an object's last bytes.
+fn flip(shop: &Shop, object: &ObjectName, from_end: usize) {
+    let path = shop.object_path(object);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - from_end;
+    bytes[at] ^= 0x10;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn damaged_pages_in_the_log_stop_only_their_databases_until_a_newer_base() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    // Only the first database is in the damaged object.
+    shop.databases[0].source.mutate();
+    let damaged = shop.flush();
+    flip(&shop, &ObjectName::log(damaged), 1);
+    let last = change(&mut shop);
+    let running = standby.start(&shop);
+    let corrupt = running.until_condition("ledger", Condition::Corrupt);
+    assert!(corrupt.detail.unwrap().contains(ObjectName::log(damaged).as_str()));
+    running.until("the other goes on", |snapshot| {
+        status(snapshot, "notes").unwrap().applied_seq == Some(last)
+    });
+    assert!(running.snapshot().notice.unwrap().contains("damaged"));
+    shop.rebase(0);
+    running.until_condition("ledger", Condition::Live);
+    running.until_applied(shop.last());
+    let seq = change(&mut shop);
+    running.until_applied(seq);
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+#[test]
+fn a_run_that_cannot_apply_everything_ends_with_the_code_for_corruption() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    shop.databases[0].source.mutate();
+    let damaged = shop.flush();
+    flip(&shop, &ObjectName::log(damaged), 1);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+    assert!(failure.to_string().contains("ledger"), "{failure}");
+}
+
+#[test]
+fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
+    for with_catalogue in [false, true] {
+        let mut shop = shop();
+        let standby = Standby::of(&shop);
+        standby.once(&shop).unwrap();
+        shop.databases[0].source.mutate();
+        let damaged = shop.flush();
+        let length = std::fs::metadata(shop.object_path(&ObjectName::log(damaged))).unwrap().len();
+        flip(&shop, &ObjectName::log(damaged), length as usize - 300);
+        let running = standby.start(&shop);
+        // At the end of the log there is nothing to go on with.
+        running.until("in trouble", |snapshot| {
+            snapshot.store.error.as_ref().is_some_and(|error| error.contains("corrupt"))
+        });
+        if with_catalogue {
+            shop.publish_catalogue();
+        }
+        shop.databases[1].source.mutate();
+        let last = shop.flush();
+        running.until("the other goes on", |snapshot| {
+            status(snapshot, "notes").unwrap().applied_seq == Some(last)
+        });
+        assert!(running.snapshot().notice.is_some());
+        shop.databases[0].source.mutate();
+        shop.flush();
+        running.until_condition("ledger", Condition::Corrupt);
+        shop.rebase(0);
+        running.until_condition("ledger", Condition::Live);
+        running.until_applied(shop.last());
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+    }
+}
+
+#[test]
+fn a_damaged_or_missing_base_is_named_and_a_newer_one_taken() {
+    for is_missing in [false, true] {
+        let mut shop = shop();
+        let bases = |shop: &Shop| -> Vec<ObjectName> {
+            shop.objects()
+                .into_iter()
+                .filter(|name| name.as_str().starts_with("snap/ledger"))
+                .collect()
+        };
+        for base in bases(&shop) {
+            if is_missing {
+                std::fs::remove_file(shop.object_path(&base)).unwrap();
+            } else {
+                flip(&shop, &base, 100);
+            }
+        }
+        let standby = Standby::of(&shop);
+        let running = standby.start(&shop);
+        let corrupt = running.until_condition("ledger", Condition::Corrupt);
+        assert!(corrupt.detail.unwrap().contains("snap/ledger"));
+        running.until_condition("notes", Condition::Live);
+        assert!(!standby.path("ledger").exists());
+        shop.rebase(0);
+        running.until_applied(shop.last());
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+    }
+}
+
+#[test]
+fn a_damaged_side_object_leaves_the_database_at_its_former_state() {
+    let mut shop = Shop::open();
+    shop.part_pages = 8;
+    shop.create("ledger", "p0", 4096);
+    shop.flush();
+    let standby = Standby::of(&shop);
+    let running = standby.start(&shop);
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    let former = shop.databases[0].shipped.clone().unwrap();
+    shop.databases[0].source.grow(200_000);
+    shop.flush();
+    let sides: Vec<_> =
+        shop.objects().into_iter().filter(|name| name.as_str().starts_with("side/")).collect();
+    flip(&shop, sides.last().unwrap(), 50);
+    let running = standby.start(&shop);
+    let corrupt = running.until_condition("ledger", Condition::Corrupt);
+    assert!(corrupt.detail.unwrap().contains("side/"));
+    assert_eq!(Image::of(&standby.path("ledger")).checksum(), former.checksum());
+    shop.rebase(0);
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+#[test]
+fn a_standby_that_is_too_far_behind_heals_from_bases() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    for _ in 0..10 {
+        change(&mut shop);
+    }
+    shop.rebase(0);
+    shop.rebase(1);
+    let retired = shop.publish_catalogue();
+    let boundary = serde_json::to_vec(&Boundary { retired, planned: retired }).unwrap();
+    shop.store.put_if_match(&ObjectName::boundary(), &boundary, None).unwrap();
+    for number in 1..retired.get() {
+        shop.store.delete(&ObjectName::log(Seq::new(number).unwrap())).unwrap();
+    }
+    change(&mut shop);
+    let running = standby.start(&shop);
+    let snapshot = running.until_applied(shop.last());
+    assert!(snapshot.notice.unwrap().contains("no longer held"));
+    assert!(
+        snapshot.databases.iter().all(|database| database.heals == 1),
+        "{:?}",
+        snapshot.databases
+    );
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_waited_for() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let is_down = Arc::new(AtomicBool::new(false));
+    let down = Arc::clone(&is_down);
+    let faulty = Faulty::new(Arc::clone(&shop.store), move |_| match down.load(Ordering::SeqCst) {
+        true => Fault::Refuse(StoreError::unavailable("anything", "the cable is out")),
+        false => Fault::Pass,
+    });
+    let running = standby.start_with(Arc::new(faulty));
+    running.until_applied(shop.last());
+    is_down.store(true, Ordering::SeqCst);
+    running.until("unreachable", |snapshot| snapshot.store.reachable == Some(false));
+    let seq = change(&mut shop);
+    is_down.store(false, Ordering::SeqCst);
+    let snapshot = running.until_applied(seq);
+    assert_eq!(snapshot.store.reachable, Some(true));
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
