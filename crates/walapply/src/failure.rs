@@ -10,7 +10,8 @@ use crate::restore::TargetError;
 /// The log's error; what blames a log object names it as the store does.
 pub(crate) fn blame(error: LogError) -> ApplyError {
     match error {
-        LogError::Corrupt { seq, detail } => {
+        // A flipped bit in the version looks like a newer format; either way these bytes cannot be used.
+        LogError::Corrupt { seq, detail } | LogError::NewerFormat { seq, detail } => {
             ApplyError::Corrupt { what: ObjectName::log(seq).to_string(), detail }
         }
         LogError::Missing { seq } => ApplyError::Missing(ObjectName::log(seq).to_string()),

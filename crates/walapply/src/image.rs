@@ -19,13 +19,17 @@ use store::Store;
 
 use crate::ApplyError;
 
+mod differing;
 pub(crate) mod layer;
 mod pages;
 mod seen;
+#[cfg(test)]
+pub(crate) mod testing;
 mod walk;
 
 pub use crate::budget::Budget;
 pub use layer::{Layer, Piece};
+pub use pages::Sink;
 pub use walk::{Opened, open_all};
 
 /// What the log says about the image as a whole.
@@ -86,3 +90,6 @@ impl PageSource {
         &self.layers
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -317,3 +317,6 @@ fn pace<'a>(took: Duration, sources: impl Iterator<Item = &'a PageSource>) -> Pa
     let reads = u32::try_from(reads).unwrap_or(u32::MAX).max(1);
     Pace { latency: took / reads, reads_at_once: 4 }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -24,8 +24,7 @@ pub(crate) enum Scanned {
 /// Hands the log objects from `first` to `last` to `consume`, in order.
 ///
 /// # Errors
-/// The consumer's own, and those of a store that does not answer or of an object of a newer format: going on would
-/// blame objects that are fine.
+/// Those of a store that does not answer: going on would blame objects that are fine.
 pub(crate) fn tables(
     store: &dyn Store,
     first: Seq,

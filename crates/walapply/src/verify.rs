@@ -86,3 +86,6 @@ fn read_log(
         Ok(Go::On)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use segment::{
-    BaseRecord, BodyShape, ContentHash, DbId, Incarnation, InlineBody, ObjectName, PageSize, Pages,
-    Part, SectionEntry, SegmentKind, Seq, decode_body, decode_table,
+    BaseRecord, BodyShape, ContentHash, DbId, Incarnation, InlineBody, ObjectName, PageEntry,
+    PageSize, Pages, Part, SectionEntry, SegmentKind, Seq, decode_body, decode_table, page_table,
 };
 use store::Store;
 
@@ -91,23 +91,70 @@ impl Layer {
         piece: &Piece,
         bytes: &'a Bytes,
     ) -> Result<Pages<'a>, ApplyError> {
-        let (page_count, body) = match &piece.place {
-            Place::Range(_, page_count) => (*page_count, &bytes[..]),
-            Place::Whole(kind) => {
-                self.body_of_part(*kind, bytes).map_err(|detail| piece.corrupt(detail))?
-            }
-        };
-        let Content { page_size, pages_after, .. } = self.content;
-        decode_body(BodyShape { page_size, pages_after, page_count }, body)
-            .map_err(|error| piece.corrupt(error))
+        let (shape, body) = self.body(piece, bytes)?;
+        decode_body(shape, body).map_err(|error| piece.corrupt(error))
     }
 
-    /// The body of a side object or base part, whose one section must be what the log says it is.
-    fn body_of_part<'a>(
+    /// The page table of such a piece, and the body that its ranges are of.
+    pub(crate) fn entries<'a>(
         &self,
-        kind: SegmentKind,
-        bytes: &'a [u8],
-    ) -> Result<(u32, &'a [u8]), String> {
+        piece: &Piece,
+        bytes: &'a Bytes,
+    ) -> Result<(Vec<PageEntry>, &'a [u8]), ApplyError> {
+        let (shape, body) = self.body(piece, bytes)?;
+        let entries = page_table(shape, body.len() as u64, body);
+        Ok((entries.map_err(|error| piece.corrupt(error))?, body))
+    }
+
+    /// The body of such a piece.
+    pub(super) fn body<'a>(
+        &self,
+        piece: &Piece,
+        bytes: &'a Bytes,
+    ) -> Result<(BodyShape, &'a [u8]), ApplyError> {
+        match &piece.place {
+            Place::Range(_, page_count) => Ok((self.shape(*page_count), bytes)),
+            Place::Whole(kind) => {
+                let (page_count, range) =
+                    self.place_of_body(*kind, bytes).map_err(|detail| piece.corrupt(detail))?;
+                let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let body = place.and_then(|(start, end)| bytes.get(start..end));
+                let body = body.ok_or_else(|| piece.corrupt("shorter than its table says"))?;
+                Ok((self.shape(page_count), body))
+            }
+        }
+    }
+
+    /// Reads the beginning of a piece, to find its page table; a whole object by its first `bytes_max` bytes.
+    pub(super) fn head(
+        &self,
+        piece: &Piece,
+        store: &dyn Store,
+        bytes_max: u64,
+    ) -> Result<Head, ApplyError> {
+        match &piece.place {
+            Place::Range(range, page_count) => Ok(Head {
+                shape: self.shape(*page_count),
+                body: range.clone(),
+                bytes_from: range.start,
+                bytes: Bytes::new(),
+            }),
+            Place::Whole(kind) => {
+                let bytes = piece.fetch_range(store, 0..bytes_max.min(piece.bytes))?;
+                let (page_count, body) =
+                    self.place_of_body(*kind, &bytes).map_err(|detail| piece.corrupt(detail))?;
+                Ok(Head { shape: self.shape(page_count), body, bytes_from: 0, bytes })
+            }
+        }
+    }
+
+    fn shape(&self, page_count: u32) -> BodyShape {
+        let Content { page_size, pages_after, .. } = self.content;
+        BodyShape { page_size, pages_after, page_count }
+    }
+
+    /// Where the body of a side object or base part stands, whose one section must be what the log says it is.
+    fn place_of_body(&self, kind: SegmentKind, bytes: &[u8]) -> Result<(u32, Range<u64>), String> {
         let table = decode_table(bytes).map_err(|error| error.to_string())?;
         let [section] = &table.sections[..] else {
             return Err("not a part of one database".to_owned());
@@ -123,13 +170,22 @@ impl Layer {
         if found != (db, incarnation, page_size, pages_after, kind) {
             return Err("its pages belong to something else than the log says".to_owned());
         }
-        let range = section.body.as_ref().map_or(0..0, |body| body.range.clone());
-        let body = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-        let body = body
-            .and_then(|(start, end)| bytes.get(start..end))
-            .ok_or("shorter than its table says")?;
-        Ok((section.page_count, body))
+        let empty = table.body_offset..table.body_offset;
+        let range = section.body.as_ref().map_or(empty, |body| body.range.clone());
+        Ok((section.page_count, range))
     }
+}
+
+/// The beginning of a piece.
+pub(super) struct Head {
+    /// What every page must respect.
+    pub(super) shape: BodyShape,
+    /// Where the body stands in the object.
+    pub(super) body: Range<u64>,
+    /// Where in the object `bytes` begin.
+    pub(super) bytes_from: u64,
+    /// What was read on the way.
+    pub(super) bytes: Bytes,
 }
 
 impl Piece {
@@ -170,6 +226,24 @@ impl Piece {
         }
         if ContentHash::of(&bytes) != self.sha256 {
             return Err(self.corrupt("its SHA-256 is not the one in the log"));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a range of the object, in which nothing is verified yet.
+    pub(super) fn fetch_range(
+        &self,
+        store: &dyn Store,
+        range: Range<u64>,
+    ) -> Result<Bytes, ApplyError> {
+        let length = range.end.saturating_sub(range.start);
+        if length > segment::PART_BYTES_MAX {
+            return Err(self.corrupt("said to be larger than any object is"));
+        }
+        let bytes = store.get_range(&self.object, range)?.value;
+        let bytes = bytes.ok_or_else(|| ApplyError::Missing(self.object.to_string()))?;
+        if bytes.len() as u64 != length {
+            return Err(self.corrupt("shorter than the log says"));
         }
         Ok(bytes)
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use segment::{Checksum, PageNo, PageSize, page_hash};
 
 /// Bytes gathered before a write, and read at once by the proof; larger buffers were not faster.
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// Writes pages to their places, gathering runs of neighbours.
 pub(crate) struct PageWriter<'a> {

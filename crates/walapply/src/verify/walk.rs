@@ -37,9 +37,6 @@ pub(super) fn read(store: &dyn Store, seq: Seq) -> Result<Slot, ApplyError> {
     let Some(object) = store.get(&ObjectName::log(seq))?.value else { return Ok(Slot::Nothing) };
     match Segment::decode(object.body) {
         Ok(segment) => Ok(Slot::Segment(Box::new(segment))),
-        Err(error) if error.is_newer_format() => {
-            Err(LogError::NewerFormat { seq, detail: error.to_string() }.into())
-        }
         Err(error) => Ok(Slot::Damaged(error)),
     }
 }

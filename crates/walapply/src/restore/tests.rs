@@ -1,0 +1,271 @@
+//! Restores of real databases out of stores that were written segment by segment.
+
+use std::fs;
+use std::path::Path;
+
+use console::ExitCode;
+use segment::{DatabaseState, DbId, Millis};
+use store::clock::ManualClock;
+
+use super::*;
+use crate::image::testing::{BEGAN, PERIOD, Shop, name};
+use crate::testing::{Image, integrity, scale};
+
+pub(crate) fn request(shop: &Shop, which: Which) -> Request {
+    Request {
+        which,
+        tiers: Vec::new(),
+        point: Point::Newest,
+        output: shop.out("restored"),
+        dry_run: false,
+        force: false,
+        if_missing: false,
+        if_available: false,
+        keep_going: false,
+        progress: false,
+    }
+}
+
+fn one(shop: &Shop, text: &str) -> Request {
+    request(shop, Which::Named(vec![name(text)]))
+}
+
+pub(crate) fn restore(shop: &Shop, request: &Request) -> Result<Report, ApplyError> {
+    let clock = ManualClock::new(Millis::new(BEGAN));
+    let stop = AtomicBool::new(false);
+    let restorer = Restorer { store: &shop.store, fleet: &shop.fleet, clock: &clock, stop: &stop };
+    restorer.restore(request)
+}
+
+pub(crate) fn check_file(path: &Path, image: &Image) {
+    let found = fs::read(path).unwrap();
+    assert_eq!(found.len(), image.pages.len() * image.page_size.bytes(), "{}", path.display());
+    for (page, content) in image.numbered() {
+        let start = (page.get() as usize - 1) * content.len();
+        assert_eq!(&found[start..start + content.len()], content, "page {page}");
+    }
+    assert_eq!(integrity(path), "ok");
+}
+
+/// A fleet of two that changes at random, and every state that was flushed.
+pub(crate) fn busy_shop(flushes: u64) -> (Shop, Vec<(Seq, Vec<Image>)>) {
+    let mut shop = Shop::open();
+    shop.create("orders", "p0", 512);
+    shop.create("ledger", "p2", 4096);
+    let mut states = Vec::new();
+    for round in 0..flushes {
+        for tracked in &mut shop.databases {
+            (0..1 + round % 3).for_each(|_| tracked.source.mutate());
+        }
+        let seq = shop.flush();
+        let images = shop.databases.iter().map(|each| each.shipped.clone().unwrap()).collect();
+        states.push((seq, images));
+        match round % 7 {
+            3 => drop(shop.rebase((round % 2) as usize)),
+            5 => drop(shop.publish_catalogue()),
+            _ => {}
+        }
+    }
+    (shop, states)
+}
+
+#[test]
+fn every_state_of_a_changing_fleet_comes_back_exactly() {
+    let (shop, states) = busy_shop(20 * scale());
+    for (seq, images) in &states {
+        let output = shop.out(&format!("at-{seq}"));
+        let wanted = Request {
+            point: Point::Seq(*seq),
+            output: output.clone(),
+            ..request(&shop, Which::All)
+        };
+        let report = restore(&shop, &wanted).unwrap();
+        assert_eq!(report.exit_code(), ExitCode::Fine);
+        assert_eq!(report.seq, Some(*seq));
+        check_file(&output.join("orders.db"), &images[0]);
+        check_file(&output.join("ledger.db"), &images[1]);
+    }
+}
+
+#[test]
+fn an_instant_means_the_newest_state_that_was_sealed_by_then() {
+    let (shop, states) = busy_shop(4);
+    let stamp = |seq: Seq| BEGAN + seq.get() * PERIOD;
+    for (instant, expected) in
+        [(stamp(states[1].0), 1), (stamp(states[2].0) - 1, 1), (stamp(states[3].0) + 86_400_000, 3)]
+    {
+        let output = shop.out(&format!("at-{instant}.db"));
+        let point = Point::At(Millis::new(instant));
+        let wanted = Request { point, output: output.clone(), ..one(&shop, "orders") };
+        restore(&shop, &wanted).unwrap();
+        check_file(&output, &states[expected].1[0]);
+    }
+    let early = Request { point: Point::At(Millis::new(BEGAN - 1)), ..one(&shop, "orders") };
+    assert!(matches!(restore(&shop, &early), Err(ApplyError::NoSuchPoint(_))));
+    let late = Request { point: Point::Seq(shop.next), ..one(&shop, "orders") };
+    assert!(matches!(restore(&shop, &late), Err(ApplyError::NoSuchPoint(_))));
+}
+
+#[test]
+fn a_new_life_replaces_the_old_one_and_the_old_one_is_still_there() {
+    let mut shop = Shop::open();
+    shop.create("orders", "p0", 1024);
+    let first = shop.flush();
+    let former = shop.databases[0].shipped.clone().unwrap();
+    shop.replace(0, 8192);
+    shop.flush();
+    shop.databases[0].source.mutate();
+    shop.flush();
+    let newest = shop.databases[0].shipped.clone().unwrap();
+    let [old, new] = ["old.db", "new.db"].map(|file| shop.out(file));
+    restore(&shop, &Request { output: new.clone(), ..one(&shop, "orders") }).unwrap();
+    let before = Request { point: Point::Seq(first), output: old.clone(), ..one(&shop, "orders") };
+    restore(&shop, &before).unwrap();
+    check_file(&new, &newest);
+    check_file(&old, &former);
+}
+
+#[test]
+fn targets_are_not_overwritten_unless_told_to() {
+    let (shop, states) = busy_shop(3);
+    let newest = &states.last().unwrap().1[0];
+    let wanted = Request { output: shop.out("a.db"), ..one(&shop, "orders") };
+    restore(&shop, &wanted).unwrap();
+    let exists = restore(&shop, &wanted);
+    assert!(matches!(exists, Err(ApplyError::Target(TargetError::Exists(_)))));
+
+    fs::write(&wanted.output, "changed").unwrap();
+    let missing = Request { if_missing: true, ..wanted.clone() };
+    assert_eq!(restore(&shop, &missing).unwrap().databases[0].outcome, Outcome::Present);
+    assert!(nothing_to_do(&missing).unwrap().is_some());
+    assert_eq!(fs::read_to_string(&wanted.output).unwrap(), "changed");
+
+    fs::write(shop.out("a.db-wal"), "stale").unwrap();
+    let force = Request { force: true, ..wanted.clone() };
+    let report = restore(&shop, &force).unwrap();
+    assert_eq!(report.databases[0].moved_aside.len(), 2);
+    check_file(&wanted.output, newest);
+
+    let fresh = Request { output: shop.out("b.db"), ..one(&shop, "orders") };
+    fs::write(shop.out("b.db-journal"), "stale").unwrap();
+    let stale = restore(&shop, &fresh);
+    assert!(matches!(stale, Err(ApplyError::Target(TargetError::Stale(_)))));
+    assert!(!fresh.output.exists());
+}
+
+#[test]
+fn files_and_folders_are_not_confused() {
+    let (shop, _) = busy_shop(2);
+    fs::create_dir_all(shop.out("folder")).unwrap();
+    let folder = Request { output: shop.out("folder"), ..one(&shop, "orders") };
+    assert!(matches!(restore(&shop, &folder), Err(ApplyError::Usage(_))));
+    fs::write(shop.out("file"), "").unwrap();
+    let file = Request { output: shop.out("file"), ..request(&shop, Which::All) };
+    assert!(matches!(restore(&shop, &file), Err(ApplyError::Usage(_))));
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_tells_what_would_be_read() {
+    let (shop, states) = busy_shop(5);
+    let wanted = Request { dry_run: true, ..request(&shop, Which::All) };
+    let report = restore(&shop, &wanted).unwrap();
+    assert!(!wanted.output.exists());
+    let images = &states.last().unwrap().1;
+    let bytes: usize = images.iter().map(|image| image.pages.len() * image.page_size.bytes()).sum();
+    assert_eq!(report.write_bytes, bytes as u64);
+    assert!(report.objects > 2 && report.read_bytes > 0 && report.expected_seconds > 0.0);
+    assert!(report.databases.iter().all(|told| told.outcome == Outcome::Planned));
+    assert!(report.text().contains("would write"));
+}
+
+#[test]
+fn databases_without_content_are_told_apart() {
+    let (mut shop, _) = busy_shop(2);
+    let id = |byte| DbId::from_bytes([byte; 8]);
+    shop.announce(id(50), "empty", "p0", DatabaseState::Empty);
+    shop.announce(id(51), "gone", "p0", DatabaseState::Missing);
+    let ledger = shop.databases[1].id;
+    shop.announce(ledger, "ledger", "p2", DatabaseState::Missing);
+    let report = restore(&shop, &request(&shop, Which::All)).unwrap();
+    let outcomes: Vec<_> =
+        report.databases.iter().map(|told| (told.name.as_str(), told.outcome)).collect();
+    use Outcome::{NoBackup, Restored};
+    let mut expected =
+        vec![("gone", NoBackup), ("empty", Restored), ("ledger", Restored), ("orders", Restored)];
+    let mut outcomes = outcomes;
+    outcomes.sort_by_key(|told| told.0);
+    expected.sort_by_key(|told| told.0);
+    assert_eq!(outcomes, expected);
+    assert_eq!(fs::read(shop.out("restored/empty.db")).unwrap(), b"");
+    assert!(report.text().contains("was missing on the primary"));
+
+    for text in ["gone", "nowhere"] {
+        let asked = Request { output: shop.out("one.db"), ..one(&shop, text) };
+        assert!(matches!(restore(&shop, &asked), Err(ApplyError::NoSuchPoint(_))), "{text}");
+        let lenient = Request { if_available: true, ..asked };
+        let report = restore(&shop, &lenient).unwrap();
+        assert_eq!(report.databases[0].outcome, NoBackup);
+        assert_eq!(report.exit_code(), ExitCode::Fine);
+    }
+}
+
+#[test]
+fn tiers_narrow_the_choice() {
+    let (shop, _) = busy_shop(2);
+    let wanted = Request { tiers: vec!["p0".to_owned()], ..request(&shop, Which::All) };
+    restore(&shop, &wanted).unwrap();
+    assert!(shop.out("restored/orders.db").exists());
+    assert!(!shop.out("restored/ledger.db").exists());
+}
+
+#[test]
+fn if_one_fails_none_is_put_in_place_unless_wanted() {
+    let (mut shop, states) = busy_shop(3);
+    let images = &states.last().unwrap().1;
+    shop.rebase(1);
+    let base = shop.catalogue.databases[&shop.databases[1].id].base.clone().unwrap();
+    fs::remove_file(shop.object_path(&base.parts[0].name)).unwrap();
+    let report = restore(&shop, &request(&shop, Which::All)).unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Corrupt);
+    assert!(!shop.out("restored/orders.db").exists());
+    let failed: Vec<_> = report.failed().collect();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].summary().contains(base.parts[0].name.as_str()), "{}", failed[0].summary());
+    assert!(report.text().contains("held back"));
+
+    let wanted = Request { keep_going: true, ..request(&shop, Which::All) };
+    let report = restore(&shop, &wanted).unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Corrupt);
+    check_file(&shop.out("restored/orders.db"), &images[0]);
+    assert!(!shop.out("restored/ledger.db").exists());
+}
+
+#[test]
+fn a_signal_ends_a_restore_without_a_trace() {
+    let (shop, _) = busy_shop(2);
+    let clock = ManualClock::new(Millis::new(BEGAN));
+    let stop = AtomicBool::new(true);
+    let restorer = Restorer { store: &shop.store, fleet: &shop.fleet, clock: &clock, stop: &stop };
+    let report = restorer.restore(&one(&shop, "orders")).unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Failed);
+    assert_eq!(fs::read_dir(shop.out("")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_left_the_log_while_it_was_read_is_not_trusted() {
+    let (shop, _) = busy_shop(3);
+    let boundary = format!(r#"{{"retired": {0}, "planned": {0}}}"#, shop.last());
+    shop.store.put(&segment::ObjectName::boundary(), boundary.as_bytes()).unwrap();
+    let restored = restore(&shop, &one(&shop, "orders"));
+    assert!(restored.is_err());
+    assert!(!shop.out("restored").exists());
+}
+
+#[test]
+fn an_empty_store_is_no_backup() {
+    let shop = Shop::open();
+    let asked = one(&shop, "orders");
+    assert!(matches!(without_log(&asked), Err(ApplyError::NoSuchPoint(_))));
+    let lenient = Request { if_available: true, ..asked };
+    assert!(without_log(&lenient).unwrap().text().contains("no backup"));
+}
