@@ -192,7 +192,8 @@ fn bring_forward(
         let segment = object(&**store, &ObjectName::log(seq), None)?;
         let Some(section) = segment.table().sections.get(index).cloned() else { continue };
         hashes.resize(section.pages_after);
-        if section.side.is_empty() {
+        // The section that names a new database's base has no pages unless they changed meanwhile.
+        if section.body.is_some() {
             take_hashes(&ObjectName::log(seq), &segment, index, &mut hashes)?;
         }
         for part in &section.side {

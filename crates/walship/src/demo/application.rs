@@ -20,9 +20,9 @@ const BALANCE: i64 = 1_000;
 /// What the balances of a database add up to.
 pub const BALANCE_TOTAL: i64 = ACCOUNTS * BALANCE;
 /// Random bytes of an item; they are written as twice as many hexadecimal digits, which compress as text does.
-const ITEM_BYTES: i64 = 700;
+const ITEM_BYTES: i64 = 660;
 /// Bytes that an item takes in the file, with its row and index entry.
-const ITEM_BYTES_STORED: u64 = 1_440;
+const ITEM_BYTES_STORED: u64 = 1_380;
 /// Items added by one statement while a database is filled: the longest time without a look at the stop flag.
 const CHUNK_ITEMS: u32 = 8_192;
 /// Items of a small database that stands in its WAL.
