@@ -167,3 +167,6 @@ fn run_list(args: &SourceArgs, json: bool) -> Result<(), Failure> {
     let listing = list::list(&*source.store, source.fleet()?)?;
     answer(output::print(json, &listing, || listing.text()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -273,3 +273,6 @@ impl Lived {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,3 +203,6 @@ fn cells(database: &Value) -> [String; 7] {
 fn word(value: &Value) -> String {
     known(value.as_str(), ToOwned::to_owned)
 }
+
+#[cfg(test)]
+mod tests;
