@@ -11,8 +11,9 @@ use segment::{Encoded, FleetId, LOG_PREFIX, ObjectName, Segment, Seq};
 use std::sync::Arc;
 use store::{ErrorClass, Millis, Put, Reply, Store, StoreError};
 
-/// Names per page of a listing; every store allows this many.
-const PAGE: usize = 5_000;
+/// Names per page of a listing. Stores that give fewer say that there are more; a local folder is read anew for
+/// each page, so pages are large.
+const PAGE: usize = 50_000;
 
 /// The requests of one machine's run, and what the driver needs of their answers.
 pub(crate) struct Io<'a> {

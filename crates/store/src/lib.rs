@@ -79,7 +79,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Reply<Option<Bytes>>, StoreError>;
 
     /// At most `limit` objects whose names begin with `prefix` and sort after `after`, in the order of names.
-    /// Things whose names are not names of ours are passed over with a warning.
+    /// A store may give fewer than it could and say that there are more. Things whose names are not names of
+    /// ours are passed over with a warning.
     ///
     /// # Errors
     /// Whatever kept the store from answering.

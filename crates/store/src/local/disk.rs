@@ -29,8 +29,8 @@ pub(super) trait Disk: Send + Sync {
     fn read(&self, path: &str, range: Range<u64>) -> io::Result<(Vec<u8>, Found)>;
     /// The facts of a file.
     fn stat(&self, path: &str) -> io::Result<Found>;
-    /// Everything in a folder, in no order.
-    fn entries(&self, folder: &str) -> io::Result<Vec<Entry>>;
+    /// Tells of everything in a folder its name and what it is, in no order.
+    fn entries(&self, folder: &str, visit: &mut dyn FnMut(&str, Kind)) -> io::Result<()>;
     /// Takes the lock file at `path`, waiting for at most a few seconds; dropping the answer lets go.
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send>>;
     /// Whether the store's folder is still the one that was opened.
@@ -50,9 +50,11 @@ pub(super) struct Found {
     pub(super) modified: Millis,
 }
 
-/// One thing in a folder.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) is_folder: bool,
+/// What stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Folder,
+    File,
+    /// A symbolic link, a pipe, or the like.
+    Other,
 }

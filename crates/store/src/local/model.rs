@@ -4,7 +4,7 @@
 //! synced by its folder may be there or not, independently of all others, and each file that was not synced
 //! may hold all, half or none of its bytes. A kill loses nothing, but the process does nothing any more.
 
-use super::disk::{Disk, Entry, Found, NewFile};
+use super::disk::{Disk, Found, Kind, NewFile};
 use parking_lot::Mutex;
 use segment::Millis;
 use std::collections::BTreeMap;
@@ -287,14 +287,13 @@ impl Disk for ModelDisk {
         Ok(state.found(file))
     }
 
-    fn entries(&self, folder: &str) -> io::Result<Vec<Entry>> {
+    fn entries(&self, folder: &str, visit: &mut dyn FnMut(&str, Kind)) -> io::Result<()> {
         let state = self.0.lock();
-        let inside = state.names.iter().filter(|(path, _)| folder_of(path) == folder);
-        let entry = |(path, node): (&String, &Node)| Entry {
-            name: path.rsplit('/').next().unwrap_or(path).to_owned(),
-            is_folder: *node == Node::Folder,
-        };
-        Ok(inside.map(entry).collect())
+        for (path, node) in state.names.iter().filter(|(path, _)| folder_of(path) == folder) {
+            let kind = if *node == Node::Folder { Kind::Folder } else { Kind::File };
+            visit(path.rsplit('/').next().unwrap_or(path), kind);
+        }
+        Ok(())
     }
 
     fn lock(&self, _: &str) -> io::Result<Box<dyn Send>> {

@@ -4,11 +4,12 @@
 //! symbolic link planted inside the store leads nowhere. Files are made 0600 and folders 0700.
 //! Descriptors live for one call; a handle whose fsync failed is never used again.
 
-use super::disk::{Disk, Entry, Found, NOT_PLAIN, NewFile};
+use super::disk::{Disk, Found, Kind, NOT_PLAIN, NewFile};
 use super::platform;
 use crate::clock::unix_millis;
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use segment::Millis;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -124,25 +125,29 @@ impl Disk for RealDisk {
     }
 
     fn stat(&self, path: &str) -> io::Result<Found> {
-        Ok(self.open_file(path)?.1)
+        let (folder, name) = self.parent(path)?;
+        found(&rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn entries(&self, folder: &str) -> io::Result<Vec<Entry>> {
+    fn entries(&self, folder: &str, visit: &mut dyn FnMut(&str, Kind)) -> io::Result<()> {
         let folder = self.folder(folder)?;
-        let mut entries = Vec::new();
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else { continue };
             let kind = match entry.file_type() {
-                FileType::Unknown => kind_of(&folder, name)?,
+                FileType::Unknown => type_of(&folder, name)?,
                 known => known,
             };
+            let kind = match kind {
+                FileType::Directory => Kind::Folder,
+                FileType::RegularFile => Kind::File,
+                _ => Kind::Other,
+            };
             if name != "." && name != ".." {
-                entries
-                    .push(Entry { name: name.to_owned(), is_folder: kind == FileType::Directory });
+                visit(name, kind);
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send>> {
@@ -178,8 +183,19 @@ impl NewFile for File {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the types of the fields differ between systems")]
+fn found(facts: &Stat) -> io::Result<Found> {
+    if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile {
+        return Err(NOT_PLAIN.into());
+    }
+    let seconds = (facts.st_mtime as i64).max(0) as u64;
+    let modified =
+        seconds.saturating_mul(1000).saturating_add(facts.st_mtime_nsec as u64 / 1_000_000);
+    Ok(Found { bytes: facts.st_size as u64, modified: Millis::new(modified) })
+}
+
 /// For file systems that do not tell the kind of an entry; an entry that vanished meanwhile is no folder.
-fn kind_of(folder: &OwnedFd, name: &str) -> io::Result<FileType> {
+fn type_of(folder: &OwnedFd, name: &str) -> io::Result<FileType> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(facts) => Ok(FileType::from_raw_mode(facts.st_mode)),
         Err(Errno::NOENT) => Ok(FileType::Unknown),

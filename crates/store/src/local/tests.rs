@@ -153,3 +153,31 @@ fn an_object_too_large_to_be_ours_is_not_read_into_memory() {
     let head = store.get_range(&log(1), 0..3).unwrap().value;
     assert_eq!(head.as_deref(), Some(&b"one"[..]));
 }
+
+/// More strange things than a page has room for, sorting before what is wanted.
+#[test]
+fn strange_things_do_not_hide_objects_from_small_pages() {
+    let (scratch, store) = scratch();
+    let path = scratch.path().join("store");
+    store.put_if_absent(&log(9), b"nine").unwrap();
+    for seq in 1..=5 {
+        symlink("/nowhere", path.join(log(seq).as_str())).unwrap();
+    }
+    let page = store.list("log/", None, 1).unwrap().value;
+    assert_eq!(page.entries.iter().map(|entry| &entry.name).collect::<Vec<_>>(), [&log(9)]);
+    assert!(!page.more);
+}
+
+#[test]
+fn a_page_has_the_first_names_of_a_large_folder() {
+    let (_scratch, store) = scratch();
+    let mut seqs: Vec<u64> = (1..=300).collect();
+    seqs.sort_by_key(|seq| seq.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    for seq in seqs {
+        store.put_if_absent(&log(seq), b"x").unwrap();
+    }
+    let page = store.list("", Some(log(100).as_str()), 50).unwrap().value;
+    let names: Vec<_> = page.entries.into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, (101..=150).map(log).collect::<Vec<_>>());
+    assert!(page.more);
+}

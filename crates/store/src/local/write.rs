@@ -186,9 +186,13 @@ impl LocalStore {
 
     fn clear_litter(&self) {
         let now = self.clock.now();
-        for entry in self.disk.entries(TEMPORARY_FOLDER).unwrap_or_default() {
-            let path = format!("{TEMPORARY_FOLDER}/{}", entry.name);
-            let is_old = |found: Found| now.since(found.modified) > LITTER_AGE_MS;
+        let mut temporaries = Vec::new();
+        let note = &mut |name: &str, _| temporaries.push(format!("{TEMPORARY_FOLDER}/{name}"));
+        if let Err(error) = self.disk.entries(TEMPORARY_FOLDER, note) {
+            tracing::debug!(%error, "temporary files are not looked at");
+        }
+        let is_old = |found: Found| now.since(found.modified) > LITTER_AGE_MS;
+        for path in temporaries {
             if self.disk.stat(&path).is_ok_and(is_old) {
                 tracing::info!(path, "removes a temporary file that a crash left");
                 self.discard(&path);
