@@ -10,7 +10,8 @@ use store::Store;
 
 use crate::base::{Author, Spooled, Subject};
 use crate::error::CaptureError;
-use crate::fleet::{Fleet, Member};
+use crate::fleet::Fleet;
+use crate::member::Member;
 use crate::ownership::Owned;
 
 /// How often the thread looks for work.
@@ -62,6 +63,18 @@ impl BaseMaker {
     }
 
     fn next(&self) -> Option<Arc<Member>> {
+        if !self.fleet.news().bases_wanted.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let found = self.smallest();
+        if found.is_some() {
+            // There may be more than this one.
+            self.fleet.news().bases_wanted.store(true, Ordering::Release);
+        }
+        found
+    }
+
+    fn smallest(&self) -> Option<Arc<Member>> {
         let wants = |member: &Arc<Member>| {
             member
                 .try_database(Duration::ZERO)

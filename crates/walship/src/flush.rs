@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fleet_log::{Appended, Identity, LogError, Slot, Writer};
@@ -125,10 +126,7 @@ impl Flusher {
     /// True if the log does not know yet what the matter with some database is.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.waiting.is_some()
-            || self.is_catalogue_due
-            || !self.news(&[]).is_empty()
-            || self.fleet.has_base_record()
+        self.waiting.is_some() || self.is_catalogue_due || self.has_records()
     }
 
     /// Time since something was appended.
@@ -166,6 +164,11 @@ impl Flusher {
                 Err(error)
             }
         }
+    }
+
+    fn has_records(&self) -> bool {
+        self.fleet.news().records_wanted.swap(false, Ordering::AcqRel)
+            && (!self.news(&[]).is_empty() || self.fleet.has_base_record())
     }
 
     fn prepare(&mut self, heartbeat: bool) -> Option<Waiting> {

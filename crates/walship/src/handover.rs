@@ -26,6 +26,11 @@ pub const IDLE_AFTER: Duration = Duration::from_millis(250);
 pub const ACTIVE_PEEK: Duration = Duration::from_millis(10);
 /// See [`ACTIVE_PEEK`].
 pub const IDLE_PEEK: Duration = Duration::from_millis(50);
+/// A database whose header has not moved for this long is glanced at less often still.
+pub const RESTING_AFTER: Duration = Duration::from_secs(5);
+/// Distance of glances at a resting database. A flush glances at all of them before it decides, so this
+/// delays nothing but the hand-over.
+pub const RESTING_PEEK: Duration = Duration::from_millis(200);
 /// A WAL longer than this is checkpointed by us while the application goes on.
 pub const SOFT_WAL_BYTES: u64 = 4 << 20;
 /// Distance of our checkpoints while the WAL is longer than [`SOFT_WAL_BYTES`].
@@ -114,7 +119,12 @@ fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
     if !s.parked && complete || s.confirm_at.is_some_and(|at| now >= at) {
         return (Action::HandOver, ACTIVE_PEEK);
     }
-    let wait = if is_idle(now, s) && s.confirm_at.is_none() { IDLE_PEEK } else { ACTIVE_PEEK };
+    let rest = now.duration_since(s.last_change);
+    let wait = match s.confirm_at {
+        None if s.parked && rest >= RESTING_AFTER => RESTING_PEEK,
+        None if rest >= IDLE_AFTER => IDLE_PEEK,
+        _ => ACTIVE_PEEK,
+    };
     (relief(now, s), wait)
 }
 
@@ -213,7 +223,7 @@ mod tests {
         let later = now + Duration::from_secs(3600);
         assert_eq!(
             decide(later, peek(5, 5), &s),
-            Decision { action: Action::Wait, next_peek: later + IDLE_PEEK }
+            Decision { action: Action::Wait, next_peek: later + RESTING_PEEK }
         );
     }
 

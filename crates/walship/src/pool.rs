@@ -4,6 +4,7 @@
 //! whole fleet; only when no job was taken up for a while although some wait, another thread is started,
 //! up to a bound far above what a fleet needs. Threads without work end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -104,7 +105,11 @@ impl Shared {
             match job {
                 Ok(job) => {
                     self.note_progress();
-                    job();
+                    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                        tracing::error!(
+                            "BUG: a job of the pool panicked; its database is tried again"
+                        );
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) if self.threads.load(Ordering::SeqCst) <= 1 => {}
                 Err(_) => break,

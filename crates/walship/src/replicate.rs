@@ -31,6 +31,7 @@ use crate::roster::Roster;
 use crate::shipped::HashCache;
 use crate::sqlite;
 use crate::status::{Board, Progress};
+use crate::watch::Watch;
 
 /// How often the configuration's patterns are looked through.
 const DISCOVER_INTERVAL: Duration = Duration::from_secs(5);
@@ -153,7 +154,7 @@ impl Running {
         let flusher = Flusher::new(Arc::clone(&fleet), owned, Arc::clone(&clock), numbers);
         let halt = Arc::new(AtomicBool::new(false));
         let threads = vec![
-            spawn("watch", &fleet, &halt, |fleet, halt| fleet.watch(halt))?,
+            spawn("watch", &fleet, &halt, |fleet, halt| Watch::new(Arc::clone(fleet)).run(halt))?,
             spawn("bases", &Arc::new(maker), &halt, |maker, halt| maker.run(halt))?,
         ];
         Ok(Self {

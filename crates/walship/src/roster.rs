@@ -95,7 +95,7 @@ impl Roster {
             .get(&spec.name)
             .filter(|remembered| remembered.path == spec.path)
             .and_then(|remembered| remembered.file);
-        self.fleet.run(move || {
+        self.fleet.pool().run(move || {
             let shipped = entry.and_then(|entry| shipped_of(&store, &cache, &entry));
             fleet.add(Database::new(spec, shipped, file, new_incarnation, Instant::now()));
         });

@@ -9,7 +9,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use store::clock::Clock;
 
-use crate::fleet::{Fleet, Report};
+use crate::fleet::Fleet;
+use crate::member::Report;
 
 /// Without an authenticated answer of the store for this long, nothing is known about what is durable.
 const STORE_SILENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,200 @@
+//! A database as the fleet's threads share it: behind a lock that nobody waits for, with a report that can
+//! be read while somebody works on it, and an inbox for what became durable.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use segment::{BaseRecord, DbId, Millis, Txid};
+
+use crate::assemble::Receipt;
+use crate::database::{Condition, Database, Spec};
+
+/// A database of the fleet, shared between threads.
+pub struct Member {
+    /// Its id.
+    pub id: DbId,
+    database: Mutex<Database>,
+    receipts: Mutex<Vec<Receipt>>,
+    is_queued: AtomicBool,
+    news: Arc<News>,
+    report: Mutex<Report>,
+}
+
+/// What status shows of a database: as of its last change of state.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What the configuration says.
+    pub spec: Spec,
+    /// What is the matter with it.
+    pub condition: Condition,
+    /// When the oldest commit that no segment holds was noticed.
+    pub dirty_since: Option<Millis>,
+    /// Pages, bytes, WAL bytes.
+    pub size: Option<(u32, u64, u64)>,
+    /// The last durable commit.
+    pub durable: Option<Txid>,
+    /// True while the first base is on its way.
+    pub is_basing: bool,
+    /// Times the write lock was taken to shorten the log.
+    pub forced: u64,
+    /// When the newest commit was noticed.
+    pub last_commit: Option<Millis>,
+}
+
+impl Report {
+    /// True if the database was looked at and needs no first base any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.condition != Condition::Starting && !self.is_basing
+    }
+
+    /// True if a flush ships everything there is.
+    #[must_use]
+    pub fn is_shippable(&self) -> bool {
+        match self.condition {
+            Condition::Missing | Condition::Empty => true,
+            Condition::Live => !self.is_basing,
+            _ => false,
+        }
+    }
+}
+
+impl Member {
+    /// A member that tells `news` what others have to act upon.
+    #[must_use]
+    pub fn new(database: Database, news: Arc<News>) -> Self {
+        let report = report_of(&database);
+        news.tell(&database, true);
+        Self {
+            id: database.spec().id,
+            database: Mutex::new(database),
+            receipts: Mutex::default(),
+            is_queued: AtomicBool::new(false),
+            news,
+            report: Mutex::new(report),
+        }
+    }
+
+    /// The database, if nobody is working on it for longer than `wait`.
+    pub fn try_database(&self, wait: Duration) -> Option<MutexGuard<'_, Database>> {
+        let mut database = self.database.try_lock_for(wait)?;
+        self.take_receipts(&mut database);
+        Some(database)
+    }
+
+    fn take_receipts(&self, database: &mut Database) {
+        for receipt in self.receipts.lock().drain(..) {
+            database.acknowledge(&receipt.ack, receipt.base);
+        }
+    }
+
+    /// The last report.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.report.lock().clone()
+    }
+
+    /// The database at this instant, if nobody is working on it.
+    pub fn at_once(&self) -> Option<MutexGuard<'_, Database>> {
+        self.database.try_lock()
+    }
+
+    /// True while work on it is under way.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.is_queued.load(Ordering::Acquire)
+    }
+
+    /// Marks it as being worked on until what is returned is dropped.
+    #[must_use]
+    pub fn queue(self: &Arc<Self>) -> Queued {
+        self.is_queued.store(true, Ordering::Release);
+        Queued(Arc::clone(self))
+    }
+
+    /// When the oldest change that can be shipped was noticed, by the last report, and how long it may wait.
+    #[must_use]
+    pub fn dirty_by_report(&self) -> (Option<Millis>, Duration) {
+        let report = self.report.lock();
+        (report.dirty_since.filter(|_| !report.is_basing), report.spec.sync_interval)
+    }
+
+    /// Leaves a receipt that is taken in when the database is next used.
+    pub fn deliver(&self, receipt: Receipt) {
+        self.receipts.lock().push(receipt);
+    }
+
+    /// The base is in the store, or could not be made.
+    pub fn finish_base(&self, record: Option<BaseRecord>) {
+        self.with(|database| database.finish_base(record));
+    }
+
+    /// Renews the report.
+    pub fn publish(&self, database: &Database) {
+        let report = report_of(database);
+        let mut published = self.report.lock();
+        self.news.tell(database, report.condition != published.condition);
+        *published = report;
+    }
+
+    /// Works on the database, however long it takes to get it.
+    pub fn with(&self, act: impl FnOnce(&mut Database)) {
+        let mut database = self.database.lock();
+        self.take_receipts(&mut database);
+        act(&mut database);
+        self.publish(&database);
+    }
+}
+
+/// Work on a member that is under way, also when it ends by a panic.
+pub struct Queued(Arc<Member>);
+
+impl Deref for Queued {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.0
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.is_queued.store(false, Ordering::Release);
+    }
+}
+
+/// What threads tell one another without looking at every database: it may say too much, never too little.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Some database may need a base.
+    pub bases_wanted: AtomicBool,
+    /// The log may not know the condition of some database, or a base of it.
+    pub records_wanted: AtomicBool,
+}
+
+impl News {
+    fn tell(&self, database: &Database, is_condition_new: bool) {
+        if database.wants_base() {
+            self.bases_wanted.store(true, Ordering::Release);
+        }
+        if is_condition_new || database.has_base_record() {
+            self.records_wanted.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn report_of(database: &Database) -> Report {
+    Report {
+        spec: database.spec().clone(),
+        condition: database.condition().clone(),
+        dirty_since: database.uncaptured_since(),
+        size: database.size(),
+        durable: database.shipped().map(|shipped| shipped.known.txid),
+        is_basing: database.is_basing(),
+        forced: database.counters().map_or(0, |counters| counters.forced),
+        last_commit: database.last_commit(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The thread that glances at every database and hands work to the pool. It never waits for a database.
+//!
+//! A database is glanced at when it is due, and only then touched: what an idle fleet costs is a few
+//! glances a second. Those of idle databases are moved to common instants, so that the thread wakes once
+//! for many.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use segment::DbId;
+
+use crate::database::Now;
+use crate::fleet::Fleet;
+use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK};
+use crate::member::Member;
+
+/// Shortest sleep between two rounds.
+const ROUND_MIN: Duration = Duration::from_millis(1);
+/// Longest sleep, after which new databases are noticed.
+const ROUND_MAX: Duration = Duration::from_millis(250);
+
+/// See the module's text.
+pub struct Watch {
+    fleet: Arc<Fleet>,
+    began: Instant,
+    members: BTreeMap<DbId, Arc<Member>>,
+    due: BinaryHeap<Reverse<(Instant, DbId)>>,
+}
+
+impl Watch {
+    /// A thread's worth of watching this fleet.
+    #[must_use]
+    pub fn new(fleet: Arc<Fleet>) -> Self {
+        Self { fleet, began: Instant::now(), members: BTreeMap::new(), due: BinaryHeap::new() }
+    }
+
+    /// Watches until `stop`.
+    pub fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            self.meet_new_members();
+            self.round();
+            let now = Instant::now();
+            let next = self.due.peek().map_or(now + ROUND_MAX, |Reverse((at, _))| *at);
+            let sleep = next.saturating_duration_since(now).clamp(ROUND_MIN, ROUND_MAX);
+            std::thread::sleep(sleep);
+        }
+    }
+
+    fn meet_new_members(&mut self) {
+        if self.fleet.len() == self.members.len() {
+            return;
+        }
+        let now = Instant::now();
+        for member in self.fleet.members() {
+            let id = member.id;
+            if self.members.insert(id, member).is_none() {
+                self.due.push(Reverse((now, id)));
+            }
+        }
+    }
+
+    /// Glances at those that are due.
+    fn round(&mut self) {
+        self.fleet.pool().relieve();
+        let now = self.fleet.now();
+        let mut routine = Vec::new();
+        while let Some(Reverse((at, id))) =
+            self.due.peek().copied().filter(|next| next.0.0 <= now.0)
+        {
+            debug_assert!(at <= now.0, "BUG: the heap is ordered by time");
+            self.due.pop();
+            let Some(member) = self.members.get(&id) else { continue };
+            let next = glance(&self.fleet, member, now, &mut routine);
+            self.due.push(Reverse((self.common(now.0, next.unwrap_or(now.0 + ACTIVE_PEEK)), id)));
+        }
+        look_at_files(&self.fleet, routine);
+    }
+
+    /// Moves far instants to the next common one.
+    fn common(&self, now: Instant, next: Instant) -> Instant {
+        let wait = next.saturating_duration_since(now);
+        if wait < IDLE_PEEK {
+            return next;
+        }
+        let grid = u64::try_from(IDLE_PEEK.as_millis()).expect("BUG: a short constant");
+        let since = u64::try_from(next.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
+        self.began + Duration::from_millis(since.div_ceil(grid).saturating_mul(grid))
+    }
+}
+
+/// Glances at one database; `None` if somebody is working on it.
+fn glance(
+    fleet: &Arc<Fleet>,
+    member: &Arc<Member>,
+    now: Now,
+    routine: &mut Vec<Arc<Member>>,
+) -> Option<Instant> {
+    if member.is_queued() {
+        return None;
+    }
+    let (action, next) = {
+        let mut database = member.at_once()?;
+        if database.is_routine_due(now.0) {
+            routine.push(Arc::clone(member));
+        }
+        database.glance(now)
+    };
+    if let Some(action) = action {
+        dispatch(fleet, member, action);
+    }
+    Some(next)
+}
+
+fn dispatch(fleet: &Arc<Fleet>, member: &Arc<Member>, action: Action) {
+    let (fleet_of_job, queued) = (Arc::clone(fleet), member.queue());
+    fleet.pool().run(move || queued.with(|database| database.work(action, &|| fleet_of_job.now())));
+}
+
+/// Looks at the files of those databases whose turn it is, all in one job: waking a thread costs more
+/// than the look.
+fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Arc<Member>>) {
+    if members.is_empty() {
+        return;
+    }
+    let fleet_of_job = Arc::clone(fleet);
+    fleet.pool().run(move || {
+        for member in members {
+            member.with(|database| database.work(Action::Wait, &|| fleet_of_job.now()));
+        }
+    });
+}
