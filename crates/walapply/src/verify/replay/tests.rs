@@ -87,7 +87,8 @@ fn pages_that_change_come_and_go_are_followed() {
 fn what_does_not_fit_is_said_and_leaves_the_state_in_doubt_until_a_base() {
     let grown = |previous| section(previous, 4, &[1, 2, 4], &[1, 2, 4, 8]);
     let other_life = Incarnation::from_bytes([2; 16]);
-    let wrong: [(&str, SectionEntry, &[(u32, u64)]); 7] = [
+    type Wrong<'a> = (&'a str, SectionEntry, &'a [(u32, u64)]);
+    let wrong: [Wrong<'_>; 7] = [
         ("before it", grown(Some(seq(3))), &[(4, 8)]),
         ("state before", section(Some(seq(5)), 3, &[1], &[1]), &[]),
         ("state after", grown(Some(seq(5))), &[(4, 9)]),
