@@ -7,6 +7,7 @@
 //!
 //! A process that dies in between leaves a slot that is filled or not; its next start reads it.
 
+use crate::boundary;
 use crate::facts::Facts;
 use crate::io::{Io, Sealing};
 use crate::machine::{Damage, Intent, Place, Start, StartEnd, Write, WriteEnd};
@@ -228,11 +229,22 @@ impl Writer {
         }
         let seq = self.position.next;
         let reply = self.store.get(&ObjectName::log(seq))?;
-        let Some(object) = reply.value else { return Ok(reply.server) };
+        let Some(object) = reply.value else { return self.check_still_held(seq) };
         let segment =
             Segment::decode(object.body).map_err(|error| LogError::of_segment(seq, &error))?;
         let facts = Facts::of(segment.table()).map_err(|damage| corrupt(seq, damage))?;
         Err(self.stop(LogError::Fenced { owner: facts.node, epoch: facts.epoch }))
+    }
+
+    /// Rule R3: an empty slot says nothing once the boundary has passed it; whoever went on has been collected.
+    fn check_still_held(&mut self, seq: Seq) -> Result<Millis, LogError> {
+        let reply = boundary::read(&*self.store)?;
+        match reply.value {
+            Some(found) if !boundary::holds(Some(found), seq) => {
+                Err(self.superseded(seq, found.retired))
+            }
+            _ => Ok(reply.server),
+        }
     }
 
     fn check_not_stopped(&self) -> Result<(), LogError> {

@@ -171,6 +171,19 @@ fn an_idle_writer_learns_that_it_was_fenced() {
     append(&mut second, "on").unwrap();
 }
 
+/// Its slot was filled, retired and deleted meanwhile: empty again, as if nothing had happened.
+#[test]
+fn an_idle_writer_learns_it_even_after_a_collection() {
+    let store = shared();
+    let mut first = start(&store, &identity("anvil", 1)).unwrap();
+    let mut second = promote(&store, &identity("forge", 2), "anvil").unwrap();
+    append(&mut second, "three").unwrap();
+    append(&mut second, "four").unwrap();
+    collect(&*store, 4);
+    let error = first.check_still_owner().unwrap_err();
+    assert!(matches!(&error, LogError::Fenced { owner, .. } if *owner == name("forge")), "{error}");
+}
+
 /// The put of the deposed owner is under way while the promotion happens; it lands before, between or never.
 #[test]
 fn a_put_under_way_during_a_promotion_is_history_or_is_not_acknowledged() {
