@@ -1,0 +1,67 @@
+//! kill -9 of the shipper, many times, at random moments.
+
+use std::time::Duration;
+
+use e2e::{Fleet, Load, Rng, scale, shared};
+use serde_json::json;
+
+/// Whatever moment a kill hits, the log has no hole, nothing is lost, and no database is uploaded again.
+#[test]
+fn a_killed_shipper_leaves_no_hole_and_restarts_with_what_changed() {
+    let _turn = shared();
+    let mut rng = Rng::seeded("kills");
+    let fleet = Fleet::new("kills", &["a"]);
+    Load::start(&fleet.db("a"), &json!({"rows": 400, "rate": 20, "seconds": 1})).finish();
+    assert_eq!(fleet.ship_once(), 0);
+    let load = Load::start(
+        &fleet.db("a"),
+        &json!({"rate": 100, "checkpoint_ms": 150, "seed": rng.below(1 << 30)}),
+    );
+    let kills = 30 * scale();
+    for _ in 0..kills {
+        let shipper = fleet.ship_unawaited();
+        std::thread::sleep(rng.moment(Duration::from_millis(500)));
+        shipper.kill();
+    }
+    let shipper = fleet.ship();
+    let report = load.stop();
+    assert_eq!(report["errors"], json!([]));
+    fleet.finish(shipper);
+    let history = fleet.history();
+    assert_eq!(history.lives("a"), 1, "a restart uploaded the database again");
+    let fences = history.tables.iter().filter(|table| table.header.epoch.get() > 1).count();
+    println!(
+        "{kills} kills, {} log objects, {fences} of them after the first epoch; {report}",
+        history.tables.len()
+    );
+}
+
+/// Kills at the n-th system call that changes a file, for every n up to the point where nothing is left to do.
+#[test]
+fn a_shipper_killed_at_each_write_to_the_store_goes_on_where_it_stood() {
+    let _turn = shared();
+    let mut rng = Rng::seeded("kills at writes");
+    let fleet = Fleet::new("kills-writes", &["a"]);
+    Load::start(&fleet.db("a"), &json!({"rows": 50, "rate": 50, "seconds": 1})).finish();
+    let calls = ["linkat", "fsync", "write", "unlink", "openat"];
+    for round in 0..10 * scale() {
+        let call = calls[(round % calls.len() as u64) as usize];
+        let when = 1 + rng.below(if call == "openat" { 60 } else { 8 });
+        Load::start(&fleet.db("a"), &json!({"rate": 50, "seconds": 0.2, "seed": round})).finish();
+        kill_at(&fleet, call, when);
+        assert_eq!(fleet.ship_once(), 0, "after a kill at {call} number {when}");
+        fleet.assert_restores("a");
+    }
+    fleet.assert_verified();
+    assert!(fleet.history().lives("a") == 1, "a restart uploaded the database again");
+}
+
+/// Runs the shipper under strace until the call kills it, or it has shipped everything.
+fn kill_at(fleet: &Fleet, call: &str, when: u64) {
+    let shipper = fleet.replicate(&fleet.config("alpha"));
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={call}:signal=KILL:when={when}")]);
+    command.arg(shipper.get_program()).args(shipper.get_args()).arg("--once");
+    fleet.start(command).exit();
+}

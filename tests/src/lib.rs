@@ -1,0 +1,51 @@
+//! The harness of the end-to-end tests: real `walship` and `walapply` processes, applications in Python with their
+//! own SQLite, a log that is looked into, and an oracle that knows nothing of either program.
+//!
+//! - [`Fleet`] is one test's world: a scratch folder with databases, a store, configurations, and programs.
+//! - [`App`] is an application that does what it is told, statement by statement, and can be killed.
+//! - [`History`] is what the log says: sections, bases, lives.
+//! - [`oracle`] compares two databases page by page.
+//!
+//! Tests wait for events, never for time. Whatever is random comes from a [`Rng`] whose seed is printed. Long tests
+//! multiply what they do by [`scale`]. A failed test keeps its folder and prints where it is.
+
+mod app;
+mod fleet;
+mod history;
+pub mod oracle;
+mod program;
+mod programs;
+mod rng;
+mod scratch;
+pub mod strace;
+mod wait;
+
+pub use app::{App, Load};
+pub use fleet::{Fleet, Shipper};
+pub use history::History;
+pub use program::Program;
+pub use programs::{python, script, walapply, walship};
+pub use rng::Rng;
+pub use scratch::Scratch;
+pub use wait::{LONG, until};
+
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Held by tests that may run beside others.
+pub fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Held by tests that measure time: nothing else of this test program runs beside them.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// How much a long test does: the environment variable `WALSHIP_TEST_SCALE`, 1 where it is not set.
+#[expect(clippy::disallowed_methods, reason = "the one parameter of long tests")]
+#[must_use]
+pub fn scale() -> u64 {
+    std::env::var("WALSHIP_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}

@@ -1,0 +1,54 @@
+//! Where the programs under test are, and what runs the Python parts.
+//!
+//! Both programs are built once per test process, into the folder and by the profile of the test executable, so
+//! that a test never runs yesterday's program.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The shipper's executable.
+#[must_use]
+pub fn walship() -> PathBuf {
+    built().join("walship")
+}
+
+/// The follower's executable.
+#[must_use]
+pub fn walapply() -> PathBuf {
+    built().join("walapply")
+}
+
+/// A command that runs one of the scripts of `tests/python`.
+#[must_use]
+pub fn python(name: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg("-u").arg(script(name)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// The path of a script of `tests/python`.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}
+
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build)
+}
+
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test executable");
+    let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let target = profile.parent().expect("the target folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let status = cargo.current_dir(root).status().expect("cargo runs");
+    assert!(status.success(), "walship and walapply do not build");
+    profile.to_owned()
+}
