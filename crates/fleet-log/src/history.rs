@@ -88,7 +88,10 @@ fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
 }
 
 /// Rule R1 for what was read from `seq` on: the boundary, read afterwards, must still hold it.
-fn check_held(store: &dyn Store, seq: Seq) -> Result<(), LogError> {
+///
+/// # Errors
+/// [`LogError::Behind`] where it does not; the store's.
+pub fn check_held(store: &dyn Store, seq: Seq) -> Result<(), LogError> {
     match boundary(store)? {
         Some(found) if !boundary::holds(Some(found), seq) => {
             Err(LogError::Behind { seq, retired: found.retired })

@@ -30,7 +30,9 @@ mod writer;
 pub use boundary::{Boundary, boundary};
 pub use error::LogError;
 pub use fleet_file::FleetFile;
-pub use history::{Held, Snapshot, catalogue_at, held, position_after, seq_at_time, table, tables};
+pub use history::{
+    Held, Snapshot, catalogue_at, check_held, held, position_after, seq_at_time, table, tables,
+};
 pub use machine::Intent;
 pub use position::Position;
 pub use reader::{Batch, End, Reader, Step};
