@@ -24,6 +24,7 @@ Examples:
   walship check -c walship.toml        is everything ready?
   walship replicate -c walship.toml    ship every commit until SIGTERM
   walship status -c walship.toml       how old is the oldest commit that is not safe yet?
+  walship demo                         all of it at work on this machine, with kills and a verdict
 
 Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 fenced, 4 corrupt, 5 store unreachable";
 

@@ -1,32 +1,31 @@
 //! The demo end to end, in a short form: real processes, real kills, every database compared.
 //!
-//! `walapply` belongs to another package. It is built here, into the folder and profile of this build, where it is not
-//! there yet: `cargo test -p walship` alone then works as well.
+//! `walapply` belongs to another package. Both programs are built once per test process, into the folder and by the
+//! profile of this test, so that `cargo test -p walship` alone works and never runs yesterday's program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Once;
 
 use serde_json::Value;
 
 const WALSHIP: &str = env!("CARGO_BIN_EXE_walship");
 
-/// Builds `walapply` beside `walship` unless it is there.
-fn have_walapply() {
-    let walapply = Path::new(WALSHIP).with_file_name("walapply");
-    if walapply.is_file() {
-        return;
-    }
-    let profile = walapply.parent().unwrap();
-    let is_release = profile.ends_with("release");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "walapply", "--target-dir"]);
-    cargo.arg(profile.parent().unwrap()).args(is_release.then_some("--release"));
-    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let profile = Path::new(WALSHIP).parent().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--workspace", "--bins", "--target-dir"]);
+        cargo.arg(profile.parent().unwrap());
+        cargo.args(profile.ends_with("release").then_some("--release"));
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    });
 }
 
 fn demo(arguments: &[&str], dir: &Path) -> Output {
-    have_walapply();
+    build();
     Command::new(WALSHIP).arg("demo").args(arguments).arg("--dir").arg(dir).output().unwrap()
 }
 
@@ -74,7 +73,7 @@ fn a_folder_with_something_in_it_is_left_alone() {
 
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
-    have_walapply();
+    build();
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Command::new(WALSHIP)
         .args(["demo", "--databases", "4"])
