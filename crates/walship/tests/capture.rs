@@ -200,9 +200,10 @@ fn storm(page_size: usize, auto_vacuum: u32, force_above: Option<u64>, span: Dur
     assert!(copy.changes > 3, "the applications did not write");
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one parameter of long tests")]
 fn span() -> Duration {
     let scale = std::env::var("WALSHIP_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok());
-    Duration::from_secs_f64(5.0 * scale.unwrap_or(1.0))
+    Duration::from_secs_f64(4.0 * scale.unwrap_or(1.0))
 }
 
 fn seed() -> u64 {
