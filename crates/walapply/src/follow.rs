@@ -41,10 +41,12 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use store::Store;
 use store::clock::{Clock, SystemClock};
 
+use crate::budget::Budget;
 use crate::error::ApplyError;
 use crate::patient::Patient;
 use crate::sqlite;
 use fleet::{Fleet, Settings};
+use jobs::Tools;
 use poll::Limits;
 use pool::Pool;
 use reading::{Event, Reading};
@@ -93,8 +95,8 @@ pub fn follow(
         state_dir: config.state_dir.clone(),
         clock: Arc::clone(&clock),
     };
-    let patient = Patient::over(Arc::clone(&store));
-    let pool = Pool::start(workers(), &patient, &stop).map_err(|error| thread_failure(&error))?;
+    let tools = Tools { store: Patient::over(Arc::clone(&store)), budget: Budget::standard() };
+    let pool = Pool::start(workers(), &tools, &stop).map_err(|error| thread_failure(&error))?;
     let (events, event_queue) = bounded(1);
     let (alive, stopped) = bounded::<()>(0);
     let reading = Reading {

@@ -4,7 +4,7 @@
 //! too far behind for the log, and after damage in the log. Whatever the reason, the result is the state after one log
 //! object, proven by its checksum before readers can see it.
 //!
-//! Where the file is a readable database with the same page size, only pages that differ are written, in one transaction under the
+//! Where the file is a readable database with the same page size, only pages that differ are fetched and written, in one transaction under the
 //! eyes of its readers. Else a new file is put in place; see `replica::install` for what that waits for.
 //!
 //! A crash leaves the old state or the new one, and at most a hidden temporary file.
@@ -12,7 +12,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use segment::{Millis, Name};
+use segment::{Millis, Name, PageNo};
 use store::clock::Clock;
 
 use crate::error::ApplyError;
@@ -102,7 +102,13 @@ impl Work<'_> {
     }
 
     fn repair(&self, mut replica: Box<Replica>, manner: Manner) -> Result<Rebuilt, ApplyError> {
-        let Applied { pages_written, .. } = replica.apply(&self.target, &mut self.feed())?;
+        // Should anybody change the file before the transaction begins, it is refused as tampered with, so what is known
+        // here is what the file holds then. The hash of page 1 does not cover all of it.
+        let known = replica.hashes().clone();
+        let is_known =
+            |page: PageNo, hash: u64| known.get(page) == Some(hash) && page != PageNo::FIRST;
+        let mut feed = |sink: &mut Sink<'_>| self.source.read_differing(&is_known, sink);
+        let Applied { pages_written, .. } = replica.apply(&self.target, &mut feed)?;
         let evidence = match replica.take_drift() {
             Some(drift) => {
                 Some(evidence::keep(&self.place.state_dir, &self.place.name, self.now(), &drift)?)

@@ -1,6 +1,6 @@
 //! The standby's side of the fleet: follow the log, keep every database readable, heal, restore.
 //!
-//! [`follow()`] keeps a folder of read-only SQLite databases seconds behind the primary. Its parts, from the bottom up:
+//! [`follow::follow`] keeps a folder of read-only SQLite databases seconds behind the primary. Its parts, from the bottom up:
 //!
 //! | module | what it knows |
 //! |---|---|

@@ -28,7 +28,7 @@ use segment::{Checksum, PageHashes, PageNo, PageSize, page_hash};
 
 use crate::error::ApplyError;
 use crate::sqlite::{
-    Applier, Checker, Encoding, MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT,
+    Applier, Checker, Encoding, MARK_WRITE_VERSION, SIZE_AT, WAL_READ_VERSION, WRITE_VERSION_AT,
 };
 use files::Identity;
 use staged::Staged;
@@ -145,6 +145,11 @@ impl Replica {
         self.hashes.page_count()
     }
 
+    /// Hashes of all pages, as of our last look.
+    pub(crate) fn hashes(&self) -> &PageHashes {
+        &self.hashes
+    }
+
     /// WAL frames that we wrote since [`Replica::count_checkpoint`].
     pub(crate) fn frames_written(&self) -> u64 {
         self.frames_written
@@ -178,7 +183,7 @@ impl Replica {
         target: &Target,
         feed: &mut Feed<'_>,
     ) -> Result<Applied, ApplyError> {
-        let retries = self.begin_write()?;
+        let retries = self.begin_write(target.pages)?;
         self.expect(target.before, self.hashes.checksum(), "before", &target.label)?;
         let mut staged = Staged::new(&self.hashes, target.pages);
         let mut encoding = self.encoding;
@@ -195,7 +200,7 @@ impl Replica {
                 return applier.put(page, image);
             }
             encoding = Encoding::of_page_one(image);
-            applier.put(page, &marked(image))
+            applier.put(page, &marked(image, target.pages))
         })?;
         self.expect(Some(target.after), staged.checksum(), "after", &target.label)?;
         let pages_written = staged.pages_written();
@@ -210,12 +215,12 @@ impl Replica {
     }
 
     /// Begins a write transaction on a state that nobody else has changed. (number of tries that found the lock taken)
-    fn begin_write(&mut self) -> Result<u32, ApplyError> {
+    fn begin_write(&mut self, pages: u32) -> Result<u32, ApplyError> {
         let deadline = Instant::now() + LOCK_WAIT;
         let mut retries = 0;
         loop {
             self.check_identity()?;
-            match self.try_begin_write() {
+            match self.try_begin_write(pages) {
                 Err(ApplyError::Busy { .. }) if Instant::now() < deadline => {
                     self.applier.rollback();
                     retries += 1;
@@ -226,11 +231,11 @@ impl Replica {
         }
     }
 
-    fn try_begin_write(&mut self) -> Result<(), ApplyError> {
+    fn try_begin_write(&mut self, pages: u32) -> Result<(), ApplyError> {
         self.applier.begin()?;
         self.refuse_drift()?;
         let page_one = self.applier.page_one()?;
-        self.applier.upgrade(&marked(&page_one))
+        self.applier.upgrade(&marked(&page_one, pages))
     }
 
     /// The mask of the checksum hides the mark, so it is looked at by itself, with the size, as a reader sees both.
@@ -299,11 +304,15 @@ impl Replica {
     }
 }
 
-/// Page 1 with the read-only mark, and WAL mode whatever the source's mode is.
-pub(crate) fn marked(page_one: &[u8]) -> Vec<u8> {
+/// Page 1 with the read-only mark, in WAL mode whatever the source's mode is, and with the size that the file will have:
+/// SQLite believes that field, and the checksum does not cover it.
+pub(crate) fn marked(page_one: &[u8], pages: u32) -> Vec<u8> {
     let mut page = page_one.to_vec();
     if let Some(versions) = page.get_mut(WRITE_VERSION_AT..WRITE_VERSION_AT + 2) {
         versions.copy_from_slice(&[MARK_WRITE_VERSION, WAL_READ_VERSION]);
+    }
+    if let Some(size) = page.get_mut(SIZE_AT..SIZE_AT + 4) {
+        size.copy_from_slice(&pages.to_be_bytes());
     }
     page
 }

@@ -32,6 +32,8 @@ pub(crate) const MARK_WRITE_VERSION: u8 = 3;
 pub(crate) const WAL_READ_VERSION: u8 = 2;
 /// Offset of the write version in page 1; the read version follows it.
 pub(crate) const WRITE_VERSION_AT: usize = 18;
+/// Offset of the number of pages in page 1.
+pub(crate) const SIZE_AT: usize = 28;
 /// Offset of the text encoding in page 1: 1 UTF-8, 2 UTF-16le, 3 UTF-16be, 0 not chosen yet.
 const ENCODING_AT: usize = 56;
 

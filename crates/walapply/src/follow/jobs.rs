@@ -14,9 +14,10 @@ use store::Store;
 
 use super::feed::Batch;
 use super::track::{Job, Link, Trouble};
+use crate::budget::Budget;
 use crate::error::{ApplyError, Remedy};
 use crate::heal::{self, Manner, Place};
-use crate::image::PageSource;
+use crate::image;
 use crate::replica::sidecar::{self, Sidecar};
 use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files, install};
 
@@ -38,6 +39,15 @@ pub(crate) struct Cut {
     pub(crate) catalogue: Catalogue,
     /// The life that the database is in.
     pub(crate) incarnation: Option<Incarnation>,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    /// Where bases and side objects are.
+    pub(crate) store: Arc<dyn Store>,
+    /// Bounds the memory of all rebuilds together.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// One job with everything it needs.
@@ -102,9 +112,9 @@ pub(crate) struct Undone {
 }
 
 /// Does it.
-pub(crate) fn run(store: &Arc<dyn Store>, assignment: Assignment) -> Report {
+pub(crate) fn run(tools: &Tools, assignment: Assignment) -> Report {
     let Assignment { db, place, replica, cut, sidecar, job } = assignment;
-    let mut hands = Hands { db, store, place: &place, replica, cut: &cut, sidecar };
+    let mut hands = Hands { db, tools, place: &place, replica, cut: &cut, sidecar };
     let result = match job {
         Job::Open => hands.open().map_err(undone),
         Job::Apply(links) => hands.apply(links),
@@ -116,7 +126,7 @@ pub(crate) fn run(store: &Arc<dyn Store>, assignment: Assignment) -> Report {
 
 struct Hands<'a> {
     db: DbId,
-    store: &'a Arc<dyn Store>,
+    tools: &'a Tools,
     place: &'a Place,
     replica: Option<Box<Replica>>,
     cut: &'a Cut,
@@ -157,7 +167,7 @@ impl Hands<'_> {
         };
         let target = target(first, last)?;
         self.raise_ceiling(last.seq)?;
-        let batch = Batch::new(&**self.store, links);
+        let batch = Batch::new(&*self.tools.store, links);
         let Applied { pages_written, retries } =
             self.open_replica()?.apply(&target, &mut |sink| batch.give(sink))?;
         Ok(Done::Applied { seq: last.seq, txid: last.last_txid, pages_written, retries })
@@ -192,7 +202,9 @@ impl Hands<'_> {
             files::placeholder(&self.place.path)?;
             return Ok(Done::Emptied);
         };
-        let source = PageSource::open(self.store, &self.cut.catalogue, self.db, at)?;
+        let Tools { store, budget } = self.tools;
+        let opened = image::open_all(store, &self.cut.catalogue, &[self.db], at, budget);
+        let source = opened.into_iter().next().expect("BUG: one database was asked for").source?;
         self.raise_ceiling(at)?;
         let rebuilt = heal::rebuild(self.place, &source, is_unexplained)?;
         self.replica = Some(rebuilt.replica);

@@ -10,10 +10,9 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use segment::DbId;
-use store::Store;
 
 use super::checkpoint::{self, Checkpointed, Request};
-use super::jobs::{self, Assignment, Report};
+use super::jobs::{self, Assignment, Report, Tools};
 
 /// What comes back.
 pub(crate) enum Finished {
@@ -39,7 +38,7 @@ impl Pool {
     /// Once `stop` is set, jobs that have not begun are dropped.
     pub(crate) fn start(
         workers: usize,
-        store: &Arc<dyn Store>,
+        tools: &Tools,
         stop: &Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let (jobs, job_queue) = unbounded();
@@ -48,9 +47,9 @@ impl Pool {
         let mut threads = Vec::new();
         for number in 0..workers {
             let (queue, reports) = (job_queue.clone(), reports.clone());
-            let (store, stop) = (Arc::clone(store), Arc::clone(stop));
+            let (tools, stop) = (tools.clone(), Arc::clone(stop));
             let worker = thread::Builder::new().name(format!("apply-{number}"));
-            threads.push(worker.spawn(move || work(&queue, &reports, &store, &stop))?);
+            threads.push(worker.spawn(move || work(&queue, &reports, &tools, &stop))?);
         }
         let checkpointer = thread::Builder::new().name("checkpoint".into());
         threads.push(checkpointer.spawn(move || checkpoint::work(&checkpoint_queue, &reports))?);
@@ -94,7 +93,7 @@ impl Drop for Pool {
 fn work(
     queue: &Receiver<Box<Assignment>>,
     reports: &Sender<Finished>,
-    store: &Arc<dyn Store>,
+    tools: &Tools,
     stop: &AtomicBool,
 ) {
     while let Ok(assignment) = queue.recv() {
@@ -103,7 +102,7 @@ fn work(
         }
         let db = assignment.db;
         // A bug that one database meets must not stop the others.
-        let ran = panic::catch_unwind(AssertUnwindSafe(|| jobs::run(store, *assignment)));
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| jobs::run(tools, *assignment)));
         let finished = ran.map_or(Finished::Panicked(db), |report| Finished::Job(Box::new(report)));
         if reports.send(finished).is_err() {
             return;

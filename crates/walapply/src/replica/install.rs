@@ -9,7 +9,7 @@
 //!
 //! A 0-byte file is not replaced at all but grown in place: a reader that has it open finds the content there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ pub(crate) fn ensure_unread(path: &Path) -> Result<(), ApplyError> {
 impl Prepared {
     /// Puts the file where there is none.
     pub(crate) fn place(self) -> Result<(), ApplyError> {
-        std::fs::rename(&self.temporary, &self.path)
+        fs::rename(&self.temporary, &self.path)
             .map_err(ApplyError::file(&self.path, "putting in place"))?;
         files::sync_folder(&self.path)
     }
@@ -92,9 +92,19 @@ impl Prepared {
     pub(crate) fn replace(self) -> Result<(), ApplyError> {
         let old = Checker::open_alone(&self.path)?;
         old.checkpoint_truncate()?;
+        self.inherit_permissions()?;
         files::remove(&files::companion(&self.path, "-wal"))?;
         files::remove(&files::companion(&self.path, "-shm"))?;
         self.place()
+    }
+}
+
+impl Prepared {
+    /// Whoever could read the former file can read the new one.
+    fn inherit_permissions(&self) -> Result<(), ApplyError> {
+        let former = fs::metadata(&self.path).map_err(ApplyError::file(&self.path, "looking"))?;
+        fs::set_permissions(&self.temporary, former.permissions())
+            .map_err(ApplyError::file(&self.temporary, "setting the permissions"))
     }
 }
 
@@ -116,7 +126,7 @@ pub(crate) fn move_database(from: &Path, to: &Path) -> Result<(), ApplyError> {
         files::remove(&files::companion(from, "-wal"))?;
         files::remove(&files::companion(from, "-shm"))?;
     }
-    std::fs::rename(from, to).map_err(ApplyError::file(from, "renaming"))?;
+    fs::rename(from, to).map_err(ApplyError::file(from, "renaming"))?;
     files::sync_folder(to)
 }
 
@@ -143,7 +153,9 @@ impl Writer<'_> {
         self.written += 1;
         let at = (u64::from(page.get()) - 1) * u64::from(page_size.get());
         let written = match page {
-            PageNo::FIRST => self.file.write_all_at(&marked(image), at),
+            PageNo::FIRST => self.file.write_all_at(&marked(image, self.pages), at),
+            // What is never written in a new file reads as zeros.
+            _ if image.iter().all(|byte| *byte == 0) => Ok(()),
             _ => self.file.write_all_at(image, at),
         };
         written.map_err(ApplyError::file(self.path, "writing"))

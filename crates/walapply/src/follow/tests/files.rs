@@ -1,8 +1,14 @@
 //! What others do to the standby's files.
 
 use std::fs;
+use std::process::Command;
+use std::sync::atomic::AtomicU32;
+
+use store::{Fault, Faulty, Operation, Request, StoreError};
 
 use super::*;
+use crate::replica::files;
+use crate::testing::{Rng, scale};
 
 fn evidence(standby: &Standby) -> Vec<PathBuf> {
     let folder = standby.state_dir().join("evidence");
@@ -84,6 +90,43 @@ fn files_that_were_changed_replaced_or_removed_while_it_was_stopped_are_repaired
 }
 
 #[test]
+fn a_repair_fetches_only_what_differs() {
+    let mut shop = Shop::open();
+    shop.part_pages = 2_000;
+    shop.create("ledger", "p0", 4096);
+    shop.databases[0].source.grow(6_000_000);
+    shop.flush();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let path = standby.path("ledger");
+    let mut bytes = fs::read(&path).unwrap();
+    for page in [300, 900] {
+        bytes[4096 * page + 17] ^= 1;
+    }
+    fs::write(&path, bytes).unwrap();
+    // The base may be read by ranges only, and few of them.
+    let ranges = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ranges);
+    let script =
+        move |request: &Request<'_>| match (request.name.starts_with("snap/"), request.operation) {
+            (true, Operation::Get) => {
+                Fault::Refuse(StoreError::unavailable("a whole base", "refused by the test"))
+            }
+            (true, _) => {
+                count.fetch_add(1, Ordering::SeqCst);
+                Fault::Pass
+            }
+            (false, _) => Fault::Pass,
+        };
+    let snapshot =
+        standby.once_with(Arc::new(Faulty::new(Arc::clone(&shop.store), script))).unwrap();
+    standby.assert_equals(&shop);
+    let detail = status(&snapshot, "ledger").unwrap().detail.clone().unwrap();
+    assert!(detail.contains("3 pages written"), "{detail}");
+    assert!(ranges.load(Ordering::SeqCst) <= 6, "{ranges:?}");
+}
+
+#[test]
 fn a_stale_wal_beside_a_missing_file_is_not_mixed_in() {
     let shop = shop();
     let standby = Standby::of(&shop);
@@ -112,7 +155,7 @@ fn files_that_vanish_while_it_runs_come_back() {
     let running = standby.start(&shop);
     running.until_applied(shop.last());
     for ending in ["", "-wal", "-shm"] {
-        fs::remove_file(crate::replica::files::companion(&standby.path("ledger"), ending)).unwrap();
+        fs::remove_file(files::companion(&standby.path("ledger"), ending)).unwrap();
         let seq = change(&mut shop);
         running.until_applied(seq);
         assert_eq!(
@@ -151,4 +194,81 @@ fn only_the_owner_can_read_what_it_makes() {
     assert_eq!(mode(&standby.path("ledger")), 0o600);
     assert_eq!(mode(standby.path("ledger").parent().unwrap()), 0o700);
     assert_eq!(mode(&standby.state_dir()), 0o700);
+}
+
+/// Everything that was written to the WAL since it was last synced may be lost in a power cut, in any order of its blocks.
+#[test]
+fn after_a_power_cut_that_kept_any_part_of_the_wal_it_goes_on() {
+    let mut rng = Rng::new(5);
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let running = standby.start(&shop);
+    for _ in 0..8 {
+        shop.databases[0].source.insert(20);
+        let seq = shop.flush();
+        running.until_applied(seq);
+    }
+    // Copied by another process: a descriptor of ours that is closed would drop SQLite's locks.
+    let cut = Standby::of(&shop);
+    let copied = Command::new("cp")
+        .args(["-r", "-t"])
+        .arg(cut.folder.path())
+        .args([standby.path("ledger").parent().unwrap(), &standby.state_dir()])
+        .status();
+    assert!(copied.unwrap().success());
+    running.stop().unwrap();
+    let wal = files::companion(&cut.path("ledger"), "-wal");
+    let (database, log) = (fs::read(cut.path("ledger")).unwrap(), fs::read(&wal).unwrap());
+    assert!(log.len() > 40_000, "nothing was checkpointed yet: {}", log.len());
+    for _ in 0..25 * scale() {
+        fs::write(cut.path("ledger"), &database).unwrap();
+        let _ = fs::remove_file(files::companion(&cut.path("ledger"), "-shm"));
+        fs::write(&wal, torn(&log, &mut rng)).unwrap();
+        cut.once(&shop).unwrap();
+        cut.assert_equals(&shop);
+    }
+}
+
+/// A prefix of what was written, in which blocks are missing.
+fn torn(log: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut torn = log[..rng.below(log.len() as u64 + 1) as usize].to_vec();
+    let blocks = torn.len() / 512;
+    for _ in 0..rng.below(4) {
+        if blocks > 0 {
+            let at = rng.below(blocks as u64) as usize * 512;
+            torn[at..at + 512].fill(0);
+        }
+    }
+    torn
+}
+
+#[test]
+fn an_installation_that_was_cut_short_is_begun_anew() {
+    let shop = shop();
+    let standby = Standby::of(&shop);
+    let folder = standby.path("ledger").parent().unwrap().to_owned();
+    fs::create_dir_all(&folder).unwrap();
+    let draft = folder.join(".ledger.db.installing");
+    for length in [0, 1, 4096, 100_000] {
+        fs::write(&draft, vec![1; length]).unwrap();
+        let _ = fs::remove_file(standby.path("ledger"));
+        standby.once(&shop).unwrap();
+        standby.assert_equals(&shop);
+        assert!(!draft.exists());
+    }
+}
+
+#[test]
+fn a_file_with_a_new_page_size_can_be_read_by_whom_the_old_one_could() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    fs::set_permissions(standby.path("ledger"), fs::Permissions::from_mode(0o640)).unwrap();
+    shop.replace(0, 8192);
+    shop.flush();
+    standby.once(&shop).unwrap();
+    standby.assert_equals(&shop);
+    assert_eq!(fs::metadata(standby.path("ledger")).unwrap().permissions().mode() & 0o777, 0o640);
 }
