@@ -15,7 +15,7 @@ use segment::DbId;
 use crate::database::Now;
 use crate::fleet::Fleet;
 use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK};
-use crate::member::Member;
+use crate::member::{Member, Queued};
 
 /// Shortest sleep between two rounds.
 const ROUND_MIN: Duration = Duration::from_millis(1);
@@ -74,7 +74,9 @@ impl Watch {
             self.due.pop();
             let Some(member) = self.members.get(&id) else { continue };
             let next = glance(&self.fleet, member, now, &mut routine);
-            self.due.push(Reverse((self.common(now.0, next.unwrap_or(now.0 + ACTIVE_PEEK)), id)));
+            // Never again in this round, whatever is due already.
+            let next = next.unwrap_or(now.0 + ACTIVE_PEEK).max(now.0 + ROUND_MIN);
+            self.due.push(Reverse((self.common(now.0, next), id)));
         }
         look_at_files(&self.fleet, routine);
     }
@@ -96,20 +98,21 @@ fn glance(
     fleet: &Arc<Fleet>,
     member: &Arc<Member>,
     now: Now,
-    routine: &mut Vec<Arc<Member>>,
+    routine: &mut Vec<Queued>,
 ) -> Option<Instant> {
     if member.is_queued() {
         return None;
     }
-    let (action, next) = {
+    let (action, is_routine_due, next) = {
         let mut database = member.at_once()?;
-        if database.is_routine_due(now.0) {
-            routine.push(Arc::clone(member));
-        }
-        database.glance(now)
+        let (action, next) = database.glance(now);
+        (action, database.is_routine_due(now.0), next)
     };
-    if let Some(action) = action {
-        dispatch(fleet, member, action);
+    match action {
+        // The files are looked at on the way.
+        Some(action) => dispatch(fleet, member, action),
+        None if is_routine_due => routine.push(member.queue()),
+        None => {}
     }
     Some(next)
 }
@@ -121,7 +124,7 @@ fn dispatch(fleet: &Arc<Fleet>, member: &Arc<Member>, action: Action) {
 
 /// Looks at the files of those databases whose turn it is, all in one job: waking a thread costs more
 /// than the look.
-fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Arc<Member>>) {
+fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Queued>) {
     if members.is_empty() {
         return;
     }
@@ -131,4 +134,44 @@ fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Arc<Member>>) {
             member.with(|database| database.work(Action::Wait, &|| fleet_of_job.now()));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Condition, Database, Spec};
+    use segment::{Incarnation, Name};
+    use store::clock::SystemClock;
+
+    fn absent(path: &std::path::Path) -> Database {
+        let spec = Spec {
+            id: DbId::from_bytes([1; 8]),
+            name: Name::parse("a").expect("a name"),
+            path: path.to_owned(),
+            tier: "p1".into(),
+            class_hours: 72,
+            sync_interval: Duration::from_secs(1),
+            force_above: None,
+        };
+        let incarnation = || Incarnation::from_bytes([2; 16]);
+        Database::new(spec, None, None, incarnation, Instant::now())
+    }
+
+    /// A database that is due and stays due (it is not there) once kept a round from ending.
+    #[test]
+    fn a_round_ends_although_a_database_stays_due() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fleet = Arc::new(Fleet::new(Arc::new(SystemClock)));
+        fleet.add(absent(&folder.path().join("a.db")));
+        let mut watch = Watch::new(Arc::clone(&fleet));
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut rounds = 0;
+        while rounds < 300 || fleet.members()[0].report().condition != Condition::Missing {
+            assert!(Instant::now() < end, "{rounds} rounds; the database was not looked at");
+            watch.meet_new_members();
+            watch.round();
+            rounds += 1;
+            std::thread::sleep(ROUND_MIN);
+        }
+    }
 }
