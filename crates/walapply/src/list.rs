@@ -122,7 +122,7 @@ pub struct Base {
 /// Reads the whole log's tables.
 ///
 /// # Errors
-/// When the log's end or its newest catalogue cannot be read.
+/// When the log's end cannot be read.
 pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError> {
     let mut listing = Listing {
         fleet: fleet.name.clone(),
@@ -135,7 +135,6 @@ pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError>
     };
     let Some(held) = fleet_log::held(store).map_err(blame)? else { return Ok(listing) };
     let last = held.tail.last().unwrap_or(held.first);
-    let catalogue = fleet_log::catalogue_at(store, last).map_err(blame)?.catalogue;
     let mut history = History::default();
     scan::tables(store, held.first, last, |scanned| match scanned {
         Scanned::Table(seq, table) => history.add(seq, &table),
@@ -145,7 +144,7 @@ pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError>
         }
     })?;
     listing.log = history.whole.as_ref().map(Span::range);
-    listing.databases = history.databases(&catalogue);
+    listing.databases = history.databases();
     (listing.epoch, listing.owner) = (held.tail.epoch, held.tail.owner);
     Ok(listing)
 }
@@ -175,6 +174,8 @@ impl Span {
 /// What the tables tell, seen in order.
 #[derive(Default)]
 struct History {
+    /// The fold of all tables that could be read.
+    catalogue: Catalogue,
     whole: Option<Span>,
     lives: BTreeMap<DbId, Vec<Lived>>,
 }
@@ -194,6 +195,10 @@ impl History {
         self.whole.get_or_insert(Span::at(seq, stamp)).to = (seq, stamp);
         for section in &table.sections {
             self.add_section(section, seq, stamp);
+        }
+        if let Err(error) = self.catalogue.absorb(table) {
+            // The announcement stood in an object that cannot be read, which is told already.
+            tracing::debug!(%seq, %error, "the catalogue is incomplete");
         }
     }
 
@@ -215,10 +220,10 @@ impl History {
         }
     }
 
-    /// The databases of the newest catalogue, by name.
-    fn databases(&self, catalogue: &Catalogue) -> Vec<Listed> {
+    /// The databases of the catalogue, by name.
+    fn databases(&self) -> Vec<Listed> {
         let mut listed: Vec<Listed> =
-            catalogue.databases.values().map(|entry| self.database(entry)).collect();
+            self.catalogue.databases.values().map(|entry| self.database(entry)).collect();
         listed.sort_by_cached_key(|listed| (listed.name.key(), listed.id));
         listed
     }

@@ -1,8 +1,8 @@
 //! Restoring databases: one, several or all, as they stood at a cut, each verified before it is put in place.
 //!
-//! - Invariant R-1: everything that one restore puts in place belongs to one cut.
-//! - Invariant R-2: a file appears under its name only whole, durable, and with the checksum that the log gives it.
-//! - Invariant R-3: nothing that was there is overwritten or mixed in without `replace` (see `target`).
+//! - Invariant RS1: everything that one restore puts in place belongs to one cut.
+//! - Invariant RS2: a file appears under its name only whole, durable, and with the checksum that the log gives it.
+//! - Invariant RS3: nothing that was there is overwritten or mixed in without `replace` (see `target`).
 //! - Rule R1 of the log: after everything was read, the boundary is read; if log objects that were read have left
 //!   the log meanwhile, the restore fails instead of trusting them.
 //!
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use console::descriptors;
 use console::progress::Progress;
 use fleet_log::FleetFile;
 use segment::Seq;
@@ -40,6 +41,9 @@ pub use select::Which;
 use select::{Chosen, Content, place};
 pub use target::TargetError;
 use target::{Replace, Target};
+
+/// Descriptors beside those of the drafts: objects and folders that are read meanwhile.
+const DESCRIPTORS_BESIDES: u64 = 64;
 
 /// What to restore, where to, and what may be overwritten.
 #[derive(Clone, Debug)]
@@ -172,6 +176,9 @@ impl Restorer<'_> {
         if request.dry_run {
             return self.only_say(request, &jobs, report);
         }
+        // Every draft stays open until all are put in place.
+        descriptors::ensure(DESCRIPTORS_BESIDES + jobs.len() as u64)
+            .map_err(|error| ApplyError::Unfit(error.to_string()))?;
         let progress = Progress::bytes(planned.write_bytes, "restore", request.progress);
         let oldest = jobs.iter().filter_map(|job| oldest_seq(job.source.as_ref()?)).min();
         let drafts = run::write_drafts(jobs, &progress, self.stop);

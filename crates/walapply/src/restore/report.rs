@@ -55,7 +55,7 @@ pub struct Restored {
     pub pages: u32,
     /// Captured commits in it.
     pub txid: Option<Txid>,
-    /// Its database checksum, proven on the file.
+    /// Its database checksum by the log; once restored, proven on the file.
     pub checksum: Option<Checksum>,
     /// The last log object that changed it.
     pub changed: Option<Seq>,

@@ -145,6 +145,11 @@ impl Target {
             }
         })?;
         let ours = file.metadata().map_err(at("look at", path))?;
+        if ours.nlink() > 1 {
+            // A restore that ended between link and unlink: this is the database itself, under a second name.
+            fs::remove_file(path).map_err(at("remove", path))?;
+            return Ok(None);
+        }
         match fs::symlink_metadata(path) {
             Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => Ok(Some(file)),
             Ok(_) => Ok(None),
@@ -154,10 +159,7 @@ impl Target {
     }
 
     fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        }
+        parent_of(&self.path)
     }
 
     fn file_name(&self) -> &OsStr {
@@ -285,19 +287,24 @@ fn rename(from: &Path, to: &Path, replace: Replace) -> Result<(), TargetError> {
     fs::remove_file(from).map_err(at("remove", from))
 }
 
-/// Creates a folder and its parents, for the owner alone.
-pub(crate) fn create_folders(path: &Path) -> Result<(), TargetError> {
+/// Creates a folder and its parents, for the owner alone; each new one is durable in its parent.
+fn create_folders(path: &Path) -> Result<(), TargetError> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(at("create the folder", path))?;
+    let parent = parent_of(path);
+    create_folders(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created.map_err(at("create the folder", path))?,
+    }
+    sync_folder(parent)
+}
+
+fn parent_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if parent != Path::new("") => sync_folder(parent),
-        _ => Ok(()),
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }
 

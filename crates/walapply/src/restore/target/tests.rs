@@ -145,3 +145,15 @@ fn a_full_disk_is_said_before_the_work() {
     assert!(draft.check_room(1).is_ok());
     assert!(matches!(draft.check_room(u64::MAX), Err(TargetError::Full { .. })));
 }
+
+#[test]
+fn a_draft_that_a_crash_left_as_a_second_name_of_the_database_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = target(folder.path());
+    fs::write(target.path(), "restored").unwrap();
+    fs::hard_link(target.path(), target.draft_path()).unwrap();
+    let draft = draft_with(&target, "new");
+    assert_eq!(fs::read_to_string(target.path()).unwrap(), "restored");
+    draft.put_in_place(Replace::Yes, NOW).unwrap();
+    assert_eq!(fs::read_to_string(target.path()).unwrap(), "new");
+}
