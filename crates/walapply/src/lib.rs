@@ -8,7 +8,11 @@
 //! | `replica` | one standby database: its file, its page hashes, one transaction per batch |
 //! | `follow` | the log as it arrives, which database needs what, worker threads, polling |
 //! | `heal` | rebuilding a database from its base and sections, shipping only pages that differ |
-//! | `image` | the pages of one database at a `seq` |
+//! | `image` | the pages of one database at a `seq`: its base and the sections after it, by range reads |
+//! | `plan`, `restore` | databases at a cut: what is read, drafts that are proven, putting them in place |
+//! | `verify` | the whole log and all it refers to, replayed hash by hash |
+//! | `list`, `status` | what the store holds, and how far the standby is |
+//! | `cli`, `commands` | the command line, and what each command prints |
 //!
 //! What always holds:
 //! - Invariant A1: a reader of a standby database, in any process, sees exactly the state after some log object:

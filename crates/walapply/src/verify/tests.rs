@@ -105,7 +105,7 @@ fn check_restore(shop: &Shop, truth: &[Image], blamed: &[&str], what: &str) {
 
 #[test]
 fn every_harm_to_every_object_is_seen_and_never_restored() {
-    let (shop, states) = busy_shop(6);
+    let (shop, states) = busy_shop(4);
     let truth = &states.last().unwrap().1;
     let tail = ObjectName::log(shop.last());
     for object in shop.objects() {
@@ -131,7 +131,7 @@ fn every_harm_to_every_object_is_seen_and_never_restored() {
 
 #[test]
 fn objects_that_trade_places_are_seen_and_never_restored() {
-    let (shop, states) = busy_shop(6);
+    let (shop, states) = busy_shop(4);
     let truth = &states.last().unwrap().1;
     let objects = shop.objects();
     for pair in objects.windows(2) {
