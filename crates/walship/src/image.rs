@@ -1,9 +1,12 @@
 //! All pages of a database as of an open read transaction, without parsing its schema.
 //!
-//! The image is the database file, overlaid with the committed frames of the WAL that no checkpoint has
-//! moved yet. Why it is exact: while our read transaction stands at frame M, a checkpoint moves nothing
-//! past M. If everything up to M has been moved, the file alone is the image (and only then may the log
-//! be restarted under us); if not, our mark forbids a restart, so the frames up to M stay where they are.
+//! The image is the database file, overlaid with the committed frames of the WAL up to ours, M. Why it is
+//! exact: while our read transaction stands at M, a checkpoint moves nothing past M into the file, and the
+//! log is restarted only if it ended at M and had been moved as a whole when we began (read lock 0). After
+//! a restart the file alone is the image; until then the frames up to M stay where they are.
+//!
+//! The counter of backfilled frames tells nothing here: a checkpoint leaves out every page that has a
+//! newer frame past the readers' marks, and counts all frames up to the mark as backfilled nevertheless.
 
 use std::collections::HashMap;
 
@@ -24,6 +27,14 @@ pub struct Image<'a> {
     page_size: PageSize,
     pages: u32,
     overlay: HashMap<PageNo, u64>,
+    log: Option<Log>,
+}
+
+/// The log that the overlay stands in, and what tells whether it still does.
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    snapshot: WalIndexHeader,
+    shared: SharedIndex,
 }
 
 impl<'a> Image<'a> {
@@ -50,12 +61,13 @@ impl<'a> Image<'a> {
         let page_size = snapshot
             .page_size()
             .ok_or_else(|| CaptureError::continuity("the wal-index names no legal page size"))?;
-        let overlay = if is_moved(snapshot, shared) {
-            HashMap::new()
-        } else {
-            wal_range::locate(connection, snapshot)?
+        let log = Log { snapshot: *snapshot, shared: *shared };
+        let overlay = match wal_range::locate(connection, snapshot) {
+            Ok(overlay) => overlay,
+            Err(_) if log.was_restarted() => HashMap::new(),
+            Err(error) => return Err(error),
         };
-        Ok(Self { connection, page_size, pages: snapshot.pages(), overlay })
+        Ok(Self { connection, page_size, pages: snapshot.pages(), overlay, log: Some(log) })
     }
 
     fn of_file(connection: &'a Connection) -> Result<Self, CaptureError> {
@@ -79,6 +91,7 @@ impl<'a> Image<'a> {
             page_size,
             pages: if header_counts { in_header } else { in_file },
             overlay: HashMap::new(),
+            log: None,
         })
     }
 
@@ -141,13 +154,22 @@ impl<'a> Image<'a> {
         Ok(page.into())
     }
 
+    /// Replaces what the file holds by the frame at `offset`, unless the log was restarted until now.
+    fn overlay_page(&self, pgno: PageNo, offset: u64, page: &mut [u8]) -> Result<(), CaptureError> {
+        let is_whole = self.connection.read_wal(offset, page)?;
+        if self.log.is_some_and(|log| log.was_restarted()) {
+            let at = u64::from(pgno.get() - 1) * self.page_size.bytes() as u64;
+            return Ok(self.connection.read_database(at, page)?);
+        }
+        if is_whole {
+            return Ok(());
+        }
+        Err(CaptureError::continuity("the -wal file became shorter under a read transaction"))
+    }
+
     fn finish(&self, pgno: PageNo, page: &mut [u8]) -> Result<(), CaptureError> {
-        if let Some(offset) = self.overlay.get(&pgno)
-            && !self.connection.read_wal(*offset, page)?
-        {
-            return Err(CaptureError::continuity(
-                "the -wal file became shorter under a read transaction",
-            ));
+        if let Some(offset) = self.overlay.get(&pgno) {
+            self.overlay_page(pgno, *offset, page)?;
         }
         if pgno.get() == 1 {
             normalize_page_one(page, self.pages);
@@ -156,14 +178,17 @@ impl<'a> Image<'a> {
     }
 }
 
-/// True if a checkpoint has moved every frame of the snapshot into the file.
-fn is_moved(snapshot: &WalIndexHeader, shared: &SharedIndex) -> bool {
-    loop {
-        let (first, second) = (shared.peek(), shared.peek());
-        if first == second {
-            return !first.header.same_log(snapshot) || first.backfilled >= snapshot.last_frame();
+impl Log {
+    /// True if a writer has begun to overwrite the frames of the snapshot. The wal-index says so before the
+    /// first byte of the `-wal` file changes.
+    fn was_restarted(&self) -> bool {
+        loop {
+            let (first, second) = (self.shared.peek(), self.shared.peek());
+            if first == second {
+                return !first.header.same_log(&self.snapshot);
+            }
+            std::thread::yield_now();
         }
-        std::thread::yield_now();
     }
 }
 
@@ -181,5 +206,67 @@ fn page_size_of(header: &[u8; 100]) -> Option<PageSize> {
     match u16::from_be_bytes([header[16], header[17]]) {
         1 => PageSize::new(65536),
         size => PageSize::new(u32::from(size)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image_of(connection: &Connection, snapshot: &WalIndexHeader) -> Vec<Vec<u8>> {
+        let shared = connection.shared_index().expect("a wal-index");
+        let image = Image::open(connection, Some(snapshot), Some(&shared)).expect("an image");
+        let mut pages = Vec::new();
+        image
+            .for_each(|_, page| {
+                pages.push(page.to_vec());
+                Ok::<_, CaptureError>(())
+            })
+            .expect("pages");
+        pages
+    }
+
+    /// A checkpoint counts all frames up to a reader's mark as backfilled, also those of pages that it left out
+    /// because they have a newer frame past the mark. A file that was trusted for that counter lacked them.
+    #[test]
+    fn a_checkpoint_behind_a_log_that_goes_on_changes_no_image() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let application = rusqlite::Connection::open(&path).expect("a database");
+        let run = |sql: &str| application.execute_batch(sql).expect("a statement");
+        run(
+            "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(v); INSERT INTO t VALUES('first')",
+        );
+        run("UPDATE t SET v='second'");
+        let mut reader = Connection::open(&path).expect("a connection");
+        let snapshot = reader.begin_read().expect("a snapshot").expect("a WAL");
+        let before = image_of(&reader, &snapshot);
+        assert!(before[1].windows(6).any(|bytes| bytes == b"second"));
+        for value in ["third", "fourth"] {
+            run(&format!("UPDATE t SET v='{value}'; PRAGMA wal_checkpoint(PASSIVE)"));
+            assert_eq!(image_of(&reader, &snapshot), before, "after {value}");
+        }
+    }
+
+    /// Read lock 0: the log is restarted under the reader, and its old frames are overwritten.
+    #[test]
+    fn a_restart_of_the_log_changes_no_image() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let application = rusqlite::Connection::open(&path).expect("a database");
+        let run = |sql: &str| application.execute_batch(sql).expect("a statement");
+        run(
+            "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(v); INSERT INTO t VALUES('first')",
+        );
+        run("PRAGMA wal_checkpoint(PASSIVE)");
+        let mut reader = Connection::open(&path).expect("a connection");
+        let snapshot = reader.begin_read().expect("a snapshot").expect("a WAL");
+        let shared = reader.shared_index().expect("a wal-index");
+        let open = Image::open(&reader, Some(&snapshot), Some(&shared)).expect("an image");
+        let page = PageNo::new(2).expect("not 0");
+        let before = (image_of(&reader, &snapshot), open.page(page).expect("a page"));
+        run("UPDATE t SET v='other'; UPDATE t SET v='another'");
+        assert!(open.log.is_some_and(|log| log.was_restarted()), "the log was not restarted");
+        assert_eq!((image_of(&reader, &snapshot), open.page(page).expect("a page")), before);
     }
 }
