@@ -191,7 +191,8 @@ impl Follower {
             return Ok(true);
         }
         let is_stuck = unhealthy.iter().any(|(condition, _)| *condition == Condition::Waiting);
-        if !is_settled && !patience.is_over(is_stuck || self.fleet.reading_trouble().is_some()) {
+        let is_held_up = is_stuck || self.fleet.reading_trouble().is_some();
+        if !is_settled && !self.fleet.is_stopped_by_damage() && !patience.is_over(is_held_up) {
             return Ok(false);
         }
         if let Some(error) = self.fleet.reading_trouble() {

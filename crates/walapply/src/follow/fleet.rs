@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use console::ExitCode;
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
 use segment::{
@@ -16,8 +17,8 @@ use segment::{
 };
 use store::clock::Clock;
 
-use super::checkpoint::{Checkpointed, Request};
-use super::jobs::{Assignment, Cut, Payload, Report};
+use super::checkpoint::Checkpointed;
+use super::jobs::{Cut, Payload, Report};
 use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
 use super::reading::Event;
@@ -31,9 +32,6 @@ use crate::replica::files;
 const QUEUE_BYTES_MAX: u64 = 192 << 20;
 /// The position is saved at most this often.
 const SAVE_EVERY_MS: u64 = 5_000;
-/// Readers that keep a WAL from being checkpointed are named when it has more frames than this.
-const FRAMES_HELD_BACK: u32 = 50_000;
-
 /// Where things are, and what is followed.
 pub(super) struct Settings {
     pub(super) standby: StandbySettings,
@@ -254,31 +252,14 @@ impl Fleet {
         let read = self.position.last();
         for (db, member) in &mut self.members {
             member.want_look(now);
-            let is_checkpointing = member.schedule.is_running();
-            // A job may close or replace the file, which a running checkpoint has open.
-            if !is_checkpointing && let Some(job) = member.track.next_job(read, now) {
+            if member.may_begin()
+                && let Some(job) = member.track.next_job(read, now)
+            {
                 let cut = cut_of(&self.catalogue, *db, read);
-                pool.assign(Assignment {
-                    db: *db,
-                    place: member.place.clone(),
-                    replica: member.replica.take(),
-                    cut,
-                    sidecar: member.sidecar,
-                    job,
-                });
-                continue;
+                pool.assign(member.assignment(*db, cut, job));
             }
-            if let Some(replica) = &mut member.replica {
-                let frames = replica.frames_written();
-                if member.schedule.begin(frames, now) {
-                    let applied = member.track.applied_to().0;
-                    pool.checkpoint(Request {
-                        db: *db,
-                        path: member.place.path.clone(),
-                        applied,
-                        frames,
-                    });
-                }
+            if let Some(request) = member.checkpoint_due(*db, now) {
+                pool.checkpoint(request);
             }
         }
     }
@@ -308,25 +289,8 @@ impl Fleet {
     }
 
     fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Millis) {
-        let Checkpointed { request, result, took } = checkpointed;
-        let Some(member) = self.members.get_mut(&request.db) else { return };
-        let is_complete = checkpointed.is_complete();
-        member.schedule.ended(is_complete, now);
-        let db = &member.place.name;
-        match result {
-            Ok((frames, moved))
-                if !is_complete && frames - moved.min(frames) > FRAMES_HELD_BACK =>
-            {
-                tracing::warn!(%db, frames, moved, "readers keep the WAL of the standby's file from being checkpointed");
-            }
-            Ok((frames, moved)) => tracing::debug!(%db, frames, moved, ?took, "checkpoint"),
-            Err(error) => tracing::debug!(%db, %error, "no checkpoint"),
-        }
-        if is_complete {
-            member.durable(request.applied);
-            if let Some(replica) = &mut member.replica {
-                replica.count_checkpoint(request.frames);
-            }
+        if let Some(member) = self.members.get_mut(&checkpointed.request.db) {
+            member.checkpointed(checkpointed, now);
         }
     }
 
@@ -378,6 +342,15 @@ impl Fleet {
     /// Whether the end of the log was reached and nothing is left to do that can be done.
     pub(super) fn is_settled(&self) -> bool {
         self.at_tail
+            && self.is_caught_up()
+            && self.members.values().all(|member| !member.track.is_busy())
+    }
+
+    /// Whether everything before a damaged log object is done, and nothing after it can be: waiting mends no damage.
+    pub(super) fn is_stopped_by_damage(&self) -> bool {
+        let is_damage =
+            |error: &LogError| ExitCode::from_number(error.exit_code()) == ExitCode::Corrupt;
+        self.trouble.as_ref().is_some_and(is_damage)
             && self.is_caught_up()
             && self.members.values().all(|member| !member.track.is_busy())
     }
