@@ -213,6 +213,12 @@ impl Database {
         &self.condition
     }
 
+    /// True if there was no database at the last look.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.condition.is_absence()
+    }
+
     /// The state that the log holds.
     #[must_use]
     pub fn shipped(&self) -> Option<&Shipped> {

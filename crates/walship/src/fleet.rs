@@ -13,6 +13,7 @@ use tiering::DirtySince;
 
 use crate::assemble::Item;
 use crate::database::{Database, Now, Outgoing, Spec};
+use crate::handover::Action;
 use crate::member::{Member, News};
 use crate::pool::Pool;
 
@@ -226,6 +227,17 @@ impl Fleet {
             since.map(|since| DirtySince { since, sync_interval })
         };
         self.members.read().values().filter_map(dirty).collect()
+    }
+
+    /// Looks for databases that were not there, so that one which has appeared since is noticed now.
+    pub fn look_for_files(&self) {
+        for member in self.members() {
+            let database = member.try_database(CUT_WAIT).filter(|database| database.is_absent());
+            if let Some(mut database) = database {
+                database.work(Action::Wait, &|| self.now());
+                member.publish(&database);
+            }
+        }
     }
 
     /// Brings receipts in and reports up to date, where nobody is working.

@@ -25,6 +25,7 @@ use crate::bases::{BaseMaker, Numbers};
 use crate::fleet::Fleet;
 use crate::flush::Flusher;
 use crate::keep::Keeper;
+use crate::member::Report;
 use crate::memory::Memory;
 use crate::ownership::Owned;
 use crate::roster::Roster;
@@ -270,20 +271,33 @@ impl Running {
     }
 
     /// Captures and ships what is committed now, and tells whether all of it is durable.
+    ///
+    /// A database that appeared a moment ago counts too: its base is waited for, however late it was noticed.
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         let deadline = Instant::now() + FINAL_FLUSH;
-        while !once && !self.is_attached() && Instant::now() < deadline {
-            std::thread::sleep(PAUSE);
-        }
+        let is_in_time = || once || Instant::now() < deadline;
+        self.fleet.look_for_files();
         // What waits for the store was captured earlier: it goes first, then one more cut.
         while self.flusher.is_waiting() {
             self.flush_finally(deadline)?;
         }
-        while {
+        loop {
             self.flush_finally(deadline)?;
-            self.fleet.has_backlog() && (once || Instant::now() < deadline)
-        } {}
-        self.unshippable()
+            let reports = self.reports();
+            let is_over = !self.fleet.has_backlog() && reports.iter().all(Report::is_settled);
+            if is_over || !is_in_time() {
+                return unshippable(&reports);
+            }
+            // A base on its way ends as backlog; only a flush that names it settles the database.
+            while !self.fleet.has_backlog() && !self.is_attached() && is_in_time() {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn reports(&self) -> Vec<Report> {
+        self.fleet.settle();
+        self.fleet.members().into_iter().map(|member| member.report()).collect()
     }
 
     fn flush_finally(&mut self, deadline: Instant) -> Result<(), Failure> {
@@ -302,22 +316,6 @@ impl Running {
         }
     }
 
-    /// Names the databases of which something may be left.
-    fn unshippable(&self) -> Result<(), Failure> {
-        self.fleet.settle();
-        let reports = self.fleet.members().into_iter().map(|member| member.report());
-        let left: Vec<String> = reports
-            .filter(|report| !report.is_shippable())
-            .map(|report| format!("{} ({})", report.spec.name, report.condition.word()))
-            .collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        let error = format!("not everything is shipped: {}", left.join(", "));
-        Err(Failure::new(ExitCode::Failed, error)
-            .hint("`walship check -c FILE` tells why for each of them"))
-    }
-
     fn end(&mut self) {
         self.halt.store(true, Ordering::Relaxed);
         self.keeper.keep();
@@ -327,6 +325,19 @@ impl Running {
             }
         }
     }
+}
+
+/// Names the databases of which something may be left.
+fn unshippable(reports: &[Report]) -> Result<(), Failure> {
+    let left = reports.iter().filter(|report| !report.is_shippable());
+    let left: Vec<String> =
+        left.map(|report| format!("{} ({})", report.spec.name, report.condition.word())).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let error = format!("not everything is shipped: {}", left.join(", "));
+    Err(Failure::new(ExitCode::Failed, error)
+        .hint("`walship check -c FILE` tells why for each of them"))
 }
 
 fn spawn<T: Send + Sync + 'static>(
