@@ -91,7 +91,6 @@ pub(crate) struct Replica {
     hashes: PageHashes,
     identity: Identity,
     data_version: i64,
-    frames_written: u64,
     drift: Option<Drift>,
 }
 
@@ -125,7 +124,6 @@ impl Replica {
             hashes,
             identity,
             data_version,
-            frames_written: 0,
             drift: None,
         })
     }
@@ -148,16 +146,6 @@ impl Replica {
     /// Hashes of all pages, as of our last look.
     pub(crate) fn hashes(&self) -> &PageHashes {
         &self.hashes
-    }
-
-    /// WAL frames that we wrote since [`Replica::count_checkpoint`].
-    pub(crate) fn frames_written(&self) -> u64 {
-        self.frames_written
-    }
-
-    /// A checkpoint moved `frames` of what we wrote.
-    pub(crate) fn count_checkpoint(&mut self, frames: u64) {
-        self.frames_written = self.frames_written.saturating_sub(frames);
     }
 
     /// Applies one change as one transaction.
@@ -208,7 +196,6 @@ impl Replica {
         self.applier.commit(target.pages)?;
         changed.enter(&mut self.hashes);
         self.drift = (overwritten.pages > 0).then_some(overwritten);
-        self.frames_written += pages_written + 1;
         self.check_outline(target)?;
         self.follow_encoding(encoding)?;
         Ok(Applied { pages_written, retries })
@@ -265,10 +252,8 @@ impl Replica {
         if encoding == self.encoding {
             return Ok(());
         }
-        let frames_written = self.frames_written;
         let reopened = Self::open_database(&self.path)?;
         *self = reopened;
-        self.frames_written = frames_written;
         Ok(())
     }
 

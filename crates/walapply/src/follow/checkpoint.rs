@@ -23,6 +23,9 @@ const AGE_DUE: Duration = Duration::from_secs(5);
 /// When readers keep frames from being moved, trying more often than this is of no use.
 const RETRY_PAUSE_MS: u64 = 1_000;
 
+/// Readers that keep so many frames from being moved are a reason to tell somebody.
+const FRAMES_HELD_BACK: u32 = 50_000;
+
 /// A checkpoint to be made.
 pub(crate) struct Request {
     /// The database.
@@ -55,14 +58,20 @@ impl Checkpointed {
 /// When the next checkpoint of one database is due.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
+    /// Frames written that no checkpoint has moved.
+    frames: u64,
     dirty_since: Option<Millis>,
     not_before: Option<Millis>,
     is_running: bool,
+    /// Frames that readers held back when that was last told.
+    told: u32,
 }
 
 impl Schedule {
-    /// A change was applied.
-    pub(crate) fn applied(&mut self, now: Millis) {
+    /// A change of so many pages was applied.
+    pub(crate) fn applied(&mut self, pages: u64, now: Millis) {
+        // Each change may add one frame for page 1.
+        self.frames += pages + 1;
         self.dirty_since.get_or_insert(now);
     }
 
@@ -71,27 +80,40 @@ impl Schedule {
         self.is_running
     }
 
-    /// Whether to begin one now; if so it counts as running.
-    pub(crate) fn begin(&mut self, frames: u64, now: Millis) -> bool {
-        let Some(since) = self.dirty_since else { return false };
-        let is_due = frames >= FRAMES_DUE || u128::from(now.since(since)) >= AGE_DUE.as_millis();
+    /// The frames to be moved, if a checkpoint is to begin now; it counts as running then.
+    pub(crate) fn begin(&mut self, now: Millis) -> Option<u64> {
+        let since = self.dirty_since?;
+        let is_due =
+            self.frames >= FRAMES_DUE || u128::from(now.since(since)) >= AGE_DUE.as_millis();
         if self.is_running || !is_due || self.not_before.is_some_and(|start| now < start) {
-            return false;
+            return None;
         }
         self.is_running = true;
         self.dirty_since = None;
-        true
+        Some(self.frames)
     }
 
-    /// One ended; an incomplete one is tried again after a pause.
-    pub(crate) fn ended(&mut self, is_complete: bool, now: Millis) {
+    /// One ended. Incomplete ones are tried again after a pause.
+    pub(crate) fn ended(&mut self, checkpointed: &Checkpointed, now: Millis) {
         self.is_running = false;
-        if is_complete {
-            self.not_before = None;
+        if checkpointed.is_complete() {
+            self.frames = self.frames.saturating_sub(checkpointed.request.frames);
+            (self.not_before, self.told) = (None, 0);
         } else {
             self.dirty_since.get_or_insert(now);
             self.not_before = Some(Millis::new(now.get() + RETRY_PAUSE_MS));
         }
+    }
+
+    /// Frames that readers keep from being moved, when there are many, and many more than when last told.
+    pub(crate) fn tell_held_back(&mut self, checkpointed: &Checkpointed) -> Option<u32> {
+        let Ok((frames, moved)) = checkpointed.result else { return None };
+        let held_back = frames.saturating_sub(moved);
+        if held_back < FRAMES_HELD_BACK.max(self.told.saturating_mul(2)) {
+            return None;
+        }
+        self.told = held_back;
+        Some(held_back)
     }
 }
 
@@ -104,5 +126,48 @@ pub(super) fn work(queue: &Receiver<Request>, reports: &Sender<Finished>) {
         if reports.send(Finished::Checkpoint(checkpointed)).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(frames: u64, result: (u32, u32)) -> Checkpointed {
+        let request =
+            Request { db: DbId::from_bytes([1; 8]), path: "x".into(), applied: None, frames };
+        Checkpointed { request, result: Ok(result), took: Duration::ZERO }
+    }
+
+    #[test]
+    fn many_frames_are_moved_at_once_and_few_after_a_while() {
+        let mut schedule = Schedule::default();
+        let at = |ms: u64| Millis::new(1_000_000 + ms);
+        assert_eq!(schedule.begin(at(0)), None);
+        schedule.applied(3, at(0));
+        assert_eq!(schedule.begin(at(4_999)), None);
+        assert_eq!(schedule.begin(at(5_000)), Some(4));
+        // What is applied meanwhile is not moved by the one that runs.
+        schedule.applied(2_000, at(5_001));
+        assert_eq!(schedule.begin(at(5_002)), None);
+        schedule.ended(&ended(4, (4, 4)), at(5_003));
+        assert_eq!(schedule.begin(at(5_003)), Some(2_001));
+        schedule.ended(&ended(2_001, (2_005, 2_005)), at(5_004));
+        assert_eq!(schedule.begin(at(99_000)), None);
+    }
+
+    #[test]
+    fn what_readers_hold_back_is_tried_again_and_told_when_it_doubles() {
+        let mut schedule = Schedule::default();
+        let at = |ms: u64| Millis::new(1_000_000 + ms);
+        schedule.applied(60_000, at(0));
+        assert!(schedule.begin(at(0)).is_some());
+        let held = ended(60_001, (60_001, 10));
+        schedule.ended(&held, at(1));
+        assert_eq!(schedule.tell_held_back(&held), Some(59_991));
+        assert_eq!(schedule.tell_held_back(&held), None);
+        assert_eq!(schedule.tell_held_back(&ended(1, (130_000, 10))), Some(129_990));
+        assert_eq!(schedule.begin(at(500)), None);
+        assert!(schedule.begin(at(1_001)).is_some());
     }
 }

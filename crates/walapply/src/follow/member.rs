@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Seq};
 
-use super::checkpoint::Schedule;
-use super::jobs::{Done, Payload, Report, Undone};
+use super::checkpoint::{Checkpointed, Request, Schedule};
+use super::jobs::{Assignment, Cut, Done, Payload, Report, Undone};
 use super::state::DatabaseStatus;
-use super::track::{Condition, Expected, Track, Trouble};
+use super::track::{Condition, Expected, Job, Track, Trouble};
 use crate::heal::{Manner, Place};
 use crate::replica::Replica;
 use crate::replica::sidecar::{self, Sidecar};
@@ -22,9 +22,9 @@ pub(super) struct Member {
     pub(super) place: Place,
     pub(super) tier: String,
     pub(super) track: Track<Payload>,
-    pub(super) replica: Option<Box<Replica>>,
-    pub(super) sidecar: Sidecar,
-    pub(super) schedule: Schedule,
+    replica: Option<Box<Replica>>,
+    sidecar: Sidecar,
+    schedule: Schedule,
     detail: Option<String>,
     heals: u64,
     pages: u32,
@@ -60,6 +60,51 @@ impl Member {
         let former = std::mem::replace(&mut self.place, place);
         self.place.former = former.former.or(Some(former.path));
         self.track.look_anew(now);
+    }
+
+    /// Whether a job may begin: one that closes or replaces the file must not, while a checkpoint has it open.
+    pub(super) fn may_begin(&self) -> bool {
+        !self.schedule.is_running() || self.track.is_following()
+    }
+
+    /// A job with what it borrows from here.
+    pub(super) fn assignment(&mut self, db: DbId, cut: Cut, job: Job<Payload>) -> Assignment {
+        Assignment {
+            db,
+            place: self.place.clone(),
+            replica: self.replica.take(),
+            cut,
+            sidecar: self.sidecar,
+            job,
+        }
+    }
+
+    /// The checkpoint to make now. The apply connection must stay open meanwhile, so only where the file is followed.
+    pub(super) fn checkpoint_due(&mut self, db: DbId, now: Millis) -> Option<Request> {
+        if !self.track.is_following() {
+            return None;
+        }
+        let frames = self.schedule.begin(now)?;
+        let applied = self.track.applied_to().0;
+        Some(Request { db, path: self.place.path.clone(), applied, frames })
+    }
+
+    /// A checkpoint ended.
+    pub(super) fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Millis) {
+        let db = &self.place.name;
+        self.schedule.ended(checkpointed, now);
+        match &checkpointed.result {
+            Ok((frames, moved)) => {
+                tracing::debug!(%db, frames, moved, took = ?checkpointed.took, "checkpoint");
+            }
+            Err(error) => tracing::debug!(%db, %error, "no checkpoint"),
+        }
+        if let Some(frames) = self.schedule.tell_held_back(checkpointed) {
+            tracing::warn!(%db, frames, "readers keep the WAL of the standby's file from being checkpointed");
+        }
+        if checkpointed.is_complete() {
+            self.durable(checkpointed.request.applied);
+        }
     }
 
     /// Asks for a look at the file where one is due.
@@ -104,14 +149,14 @@ impl Member {
                     tracing::info!(%db, retries, "another process held the write lock of the standby's file");
                 }
                 self.track.applied(seq, txid);
-                self.schedule.applied(now);
+                self.schedule.applied(pages_written, now);
                 self.looked = now;
                 self.detail = None;
             }
             Done::Rebuilt { at, changed, txid, manner, pages_written, evidence } => {
                 self.tell_rebuilt(manner, pages_written, evidence);
                 self.track.rebuilt(at, changed, txid);
-                self.schedule.applied(now);
+                self.schedule.applied(pages_written, now);
             }
             Done::Emptied => self.track.became_empty(),
             Done::Looked => self.track.looked(),
@@ -163,7 +208,7 @@ impl Member {
     }
 
     /// Everything up to `seq` is durable in the file.
-    pub(super) fn durable(&mut self, seq: Option<Seq>) {
+    fn durable(&mut self, seq: Option<Seq>) {
         let raised = Sidecar { floor: self.sidecar.floor.max(seq), ..self.sidecar };
         if raised == self.sidecar {
             return;

@@ -430,6 +430,11 @@ impl<P> Track<P> {
             && matches!(self.stage, Stage::Following | Stage::Placeholder)
     }
 
+    /// Whether the file is in a state of the log, so that jobs only apply or look.
+    pub(crate) fn is_following(&self) -> bool {
+        self.stage == Stage::Following
+    }
+
     /// Whether a job runs.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_busy

@@ -3,10 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use super::*;
-use crate::testing::{Rng, scale};
+use crate::replica::sidecar;
+use crate::testing::{Rng, Source, scale};
 
 const CONFIG: &str = "WALAPPLY_TEST_CHILD";
+/// The largest file that the child may write, in bytes.
+const FILE_MAX: &str = "WALAPPLY_TEST_FILE_MAX";
 
 /// Reads in a loop, each time in one transaction: the sums that every commit of the source keeps, and the size of the
 /// largest table twice. Prints what it counted, or what was wrong.
@@ -47,19 +52,34 @@ print('READS', reads, changes, last, busy)
 #[expect(clippy::disallowed_methods, reason = "tells the child process from the test run")]
 fn child() {
     let Some(path) = std::env::var_os(CONFIG) else { return };
+    if let Ok(bytes) = std::env::var(FILE_MAX) {
+        limit_files(bytes.parse().unwrap());
+    }
     let config: WalapplyConfig = config::load(Path::new(&path)).unwrap();
     let store = store::settings::open(&config.store, false).unwrap();
     let (stop, state) = (Arc::new(AtomicBool::new(false)), Arc::new(FollowState::default()));
     follow(&config, store, FollowOptions::default(), stop, state).unwrap();
 }
 
+/// Writes beyond the limit fail as on a full disk, without ending the process.
+fn limit_files(bytes: u64) {
+    let hit = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, hit).unwrap();
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    setrlimit(Resource::Fsize, limit).unwrap();
+}
+
 fn spawn(standby: &Standby) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    command(standby).spawn().unwrap()
+}
+
+fn command(standby: &Standby) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["follow::tests::killed::child", "--exact", "--nocapture"])
         .env(CONFIG, standby.folder.path().join("walapply.toml"))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    command
 }
 
 struct Reader(Child, BufReader<ChildStdout>);
@@ -86,6 +106,21 @@ impl Reader {
         assert!(line.starts_with("READS"), "{line}");
         (numbers[0], numbers[1], numbers[2])
     }
+}
+
+/// The reader above can see harm: a canary.
+#[test]
+fn the_reader_tells_a_torn_state() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("torn.db");
+    let mut source = Source::create(&path, 4096, "UTF-8", 1);
+    source.insert(10);
+    source.connection.execute_batch("UPDATE invariant SET rows=rows+1").unwrap();
+    let Reader(mut child, mut output) = Reader::start(&path, &scratch.path().join("stop"));
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.starts_with("TORN"), "{line}");
+    assert!(!child.wait().unwrap().success());
 }
 
 #[test]
@@ -130,4 +165,28 @@ fn readers_never_see_a_torn_state_while_the_follower_is_killed() {
         assert!(reads > 20 && changes > 3, "seed {seed}: {reads} reads, {changes} states");
         assert_eq!(last, newest, "seed {seed}: the reader is stale");
     }
+}
+
+#[test]
+fn a_full_disk_leaves_the_former_state_and_is_waited_for() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let former = shop.databases[0].shipped.clone().unwrap();
+    shop.databases[0].source.grow(2_000_000);
+    let seq = shop.flush();
+    let mut follower = command(&standby).env(FILE_MAX, "400000").spawn().unwrap();
+    let sidecar = sidecar::path(&standby.state_dir(), &shop.databases[0].name);
+    let began = Instant::now();
+    while sidecar::read(&sidecar).ceiling < Some(seq) {
+        assert!(began.elapsed() < PATIENCE, "it never tried");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(500));
+    assert!(follower.try_wait().unwrap().is_none(), "it waits, it does not end");
+    assert_eq!(Image::of(&standby.path("ledger")).checksum(), former.checksum());
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    standby.once(&shop).unwrap();
+    standby.assert_equals(&shop);
 }
