@@ -94,3 +94,40 @@ impl Store for Patient {
         self.0.delete(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use store::{Fault, Faulty, MemoryStore, Request};
+
+    use super::*;
+
+    /// A store whose first `failures` requests are refused with this error.
+    fn failing(failures: u32, error: StoreError) -> (Arc<dyn Store>, Arc<AtomicU32>) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let script = move |_: &Request<'_>| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            if number < failures { Fault::Refuse(error.clone()) } else { Fault::Pass }
+        };
+        (Patient::over(Arc::new(Faulty::new(MemoryStore::default(), script))), asked)
+    }
+
+    #[test]
+    fn a_read_is_tried_again_where_that_may_help() {
+        let (store, asked) = failing(2, StoreError::transient("x", "a lost packet"));
+        assert!(store.get(&ObjectName::fleet_json()).unwrap().value.is_none());
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_refusal_is_believed_at_once_and_so_is_a_failed_write() {
+        let denied = StoreError::Auth { cause: "no".to_owned() };
+        let (store, asked) = failing(2, denied.clone());
+        assert_eq!(store.get(&ObjectName::fleet_json()).unwrap_err(), denied);
+        let (store, writes) = failing(2, StoreError::transient("x", "a lost packet"));
+        assert!(store.put_if_absent(&ObjectName::fleet_json(), b"{}").is_err());
+        assert_eq!((asked.load(Ordering::SeqCst), writes.load(Ordering::SeqCst)), (1, 1));
+    }
+}

@@ -83,3 +83,35 @@ fn seconds(reads: usize, bytes: u64, pace: Pace) -> f64 {
     let waiting = pace.latency.as_secs_f64() * reads as f64 / f64::from(pace.reads_at_once.max(1));
     waiting + bytes as f64 / BYTES_PER_SECOND as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::PageSource;
+    use crate::restore::tests::busy_shop;
+
+    #[test]
+    fn the_figures_are_those_of_the_objects_and_the_file() {
+        let (shop, states) = busy_shop(4);
+        let open = |index: usize| {
+            let db = shop.databases[index].id;
+            PageSource::open(&shop.store, &shop.catalogue, db, shop.last()).unwrap()
+        };
+        let sources = [open(0), open(1)];
+        let pace = Pace { latency: Duration::from_millis(40), reads_at_once: 4 };
+        let planned = plan(sources.iter().map(|source| (source.facts(), source.layers())), pace);
+        let of =
+            |figure: fn(&DatabasePlan) -> u64| planned.databases.iter().map(figure).sum::<u64>();
+        assert_eq!(planned.read_bytes, of(|each| each.read_bytes));
+        let bytes = |index: usize| {
+            let image = &states[3].1[index];
+            (image.pages.len() * image.page_size.bytes()) as u64
+        };
+        assert_eq!(planned.write_bytes, bytes(0) + bytes(1));
+        // Both databases share log objects; each is read by ranges, once for each.
+        assert!(planned.objects <= planned.databases.iter().map(|each| each.objects).sum());
+        assert!(planned.reads >= planned.objects);
+        let waits = planned.reads as f64 * 0.010;
+        assert!(planned.expected_seconds >= waits && planned.expected_seconds < waits + 1.0);
+    }
+}
