@@ -9,7 +9,7 @@ use sim::scenario::{Around, Begin, Budget, Scenario};
 use sim::world::LogModel;
 
 /// States per scenario in the short form.
-const STATES: usize = 500_000;
+const STATES: usize = 250_000;
 
 /// 1 in the short form.
 #[allow(clippy::disallowed_methods, reason = "the one parameter of the long form")]
