@@ -26,6 +26,10 @@ const BATCH_BYTES: u64 = 24 << 20;
 /// First pause after an error; it doubles up to the idle interval.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
+/// While the log is idle, how often it is looked for objects behind one that is missing.
+const END_INTERVAL_MS: u64 = 3_600_000;
+const MISSING: &str = "it is not in the store, though later objects are";
+
 /// What the coordinator is told.
 pub(super) enum Event {
     /// Reading begins here; the catalogue is that of the cut before.
@@ -68,12 +72,15 @@ struct Beginning {
     server: Option<Millis>,
     /// Of the newest object, which announces the next flush.
     last: Option<Header>,
+    /// The newest object listed.
+    end: Option<Seq>,
 }
 
 impl Beginning {
     fn saved(saved: Saved, last: Option<Header>, server: Option<Millis>) -> Self {
         let Saved { fleet, catalogue, position } = saved;
-        Self { fleet, catalogue, position, server, last }
+        let end = last.as_ref().and_then(|header| header.seq);
+        Self { fleet, catalogue, position, server, last, end }
     }
 }
 
@@ -85,7 +92,8 @@ type Going<T> = Result<T, Stopped>;
 /// The thread.
 pub(super) fn run(reading: Reading) {
     let poller = Poller::new(reading.limits, reading.clock.now());
-    let mut thread = Thread { reading, poller, errors: 0 };
+    let end_looked_for = reading.clock.now();
+    let mut thread = Thread { reading, poller, errors: 0, end: None, end_looked_for };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
 }
@@ -94,6 +102,9 @@ struct Thread {
     reading: Reading,
     poller: Poller,
     errors: u32,
+    /// The newest object that a LIST has shown: rule R3, a 404 at or before it is never the end of the log.
+    end: Option<Seq>,
+    end_looked_for: Millis,
 }
 
 impl Thread {
@@ -102,8 +113,16 @@ impl Thread {
         let mut reader = Reader::new(Arc::clone(&self.reading.store), position).of_fleet(fleet);
         loop {
             match reader.batch(BATCH_OBJECTS, BATCH_BYTES) {
+                Ok(Batch::Accepted { segments, end: End::Tail, server })
+                    if self.end >= Some(reader.position().next) =>
+                {
+                    let missing = reader.position().next;
+                    self.accepted(&reader, segments, End::More, server)?;
+                    self.recover(&mut reader, fleet, missing, MISSING.into())?;
+                }
                 Ok(Batch::Accepted { segments, end, server }) => {
-                    self.accepted(&reader, segments, end, server)?
+                    self.look_for_the_end(end);
+                    self.accepted(&reader, segments, end, server)?;
                 }
                 Ok(Batch::Behind { retired }) => {
                     let reason = format!("the log before seq {retired} is no longer held");
@@ -136,7 +155,8 @@ impl Thread {
     }
 
     fn begin_at(&mut self, beginning: Beginning) -> Going<(FleetId, Position)> {
-        let Beginning { fleet, catalogue, position, server, last } = beginning;
+        let Beginning { fleet, catalogue, position, server, last, end } = beginning;
+        self.end = end;
         let now = self.now();
         self.errors = 0;
         if let Some(server) = server {
@@ -171,7 +191,21 @@ impl Thread {
         let Some(newest) = end.last() else { return Ok(None) };
         let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
         let (last, server) = (Some(last.header), Some(server));
-        Ok(Some(Beginning { fleet: file.id, catalogue, position, server, last }))
+        let end = Some(newest);
+        Ok(Some(Beginning { fleet: file.id, catalogue, position, server, last, end }))
+    }
+
+    /// A LIST now and then: without it a reader would take a hole in the log for its end, for ever. What it shows
+    /// counts from the next answer on, since the object may have been written after the last one.
+    fn look_for_the_end(&mut self, reached: End) {
+        let now = self.now();
+        if reached != End::Tail || now.since(self.end_looked_for) < END_INTERVAL_MS {
+            return;
+        }
+        self.end_looked_for = now;
+        if let Ok(Tail::At { position, .. }) = find_tail(&*self.reading.store) {
+            self.end = position.last();
+        }
     }
 
     fn accepted(

@@ -91,6 +91,27 @@ fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
 }
 
 #[test]
+fn a_hole_in_the_log_is_not_taken_for_its_end() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    shop.databases[0].source.mutate();
+    let missing = shop.flush();
+    let last = change(&mut shop);
+    std::fs::remove_file(shop.object_path(&ObjectName::log(missing))).unwrap();
+    let running = standby.start(&shop);
+    let corrupt = running.until_condition("ledger", Condition::Corrupt);
+    assert!(corrupt.detail.unwrap().contains(ObjectName::log(missing).as_str()));
+    running.until("the other goes on", |snapshot| {
+        status(snapshot, "notes").unwrap().applied_seq == Some(last)
+    });
+    shop.rebase(0);
+    running.until_condition("ledger", Condition::Live);
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+#[test]
 fn a_damaged_or_missing_base_is_named_and_a_newer_one_taken() {
     for is_missing in [false, true] {
         let mut shop = shop();
