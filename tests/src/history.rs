@@ -35,6 +35,12 @@ impl History {
         entry.incarnation.map(|_| entry.checksum)
     }
 
+    /// The last number, without reading the log.
+    #[must_use]
+    pub fn last_of(store: &Path) -> Option<Seq> {
+        range(&LocalStore::open(store, false).ok()?).map(|(_, last)| last)
+    }
+
     /// The last number.
     #[must_use]
     pub fn last(&self) -> Seq {

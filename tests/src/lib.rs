@@ -3,6 +3,8 @@
 //!
 //! - [`Fleet`] is one test's world: a scratch folder with databases, a store, configurations, and programs.
 //! - [`App`] is an application that does what it is told, statement by statement, and can be killed.
+//! - [`Standby`] is the other side: a folder of standby databases, and followers that keep it.
+//! - [`Ledger`] writes with invariants, and reads copies that must keep them.
 //! - [`History`] is what the log says: sections, bases, lives.
 //! - [`oracle`] compares two databases page by page.
 //!
@@ -11,22 +13,30 @@
 
 mod app;
 mod fleet;
+pub mod forge;
 mod history;
+mod ledger;
+pub mod objects;
 pub mod oracle;
 mod program;
 mod programs;
 mod rng;
 mod scratch;
+mod standby;
 pub mod strace;
+mod talk;
 mod wait;
 
 pub use app::{App, Load};
 pub use fleet::{Fleet, Shipper};
 pub use history::History;
+pub use ledger::{Ledger, Reading};
 pub use program::Program;
 pub use programs::{python, script, walapply, walship};
 pub use rng::Rng;
 pub use scratch::Scratch;
+pub use standby::Standby;
+pub use talk::Talk;
 pub use wait::{LONG, until};
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,0 +1,10 @@
+//! The standby, end to end: what readers see, what strangers and damage do to it, and how it comes back.
+
+mod damage;
+mod ddl;
+mod hostile;
+mod lost_state;
+mod new_lives;
+mod pauses;
+mod readers;
+mod strays;
