@@ -59,13 +59,14 @@ enum Watch {
 pub struct Attached {
     // The view of the wal-index stands before the connections: it must be dropped first.
     watch: Watch,
-    holder: Connection,
+    pub(crate) holder: Connection,
     pub(crate) spare: Option<Connection>,
     pub(crate) spare_used: Instant,
     pub(crate) path: PathBuf,
     identity: Identity,
     identity_checked: Instant,
     parked_stamp: Option<Stamp>,
+    pub(crate) gave_way: Option<Instant>,
     pub(crate) situation: Situation,
     incarnation: Incarnation,
     hashes: PageHashes,
@@ -94,6 +95,7 @@ impl Attached {
         let position = holder.begin_read()?;
         let watch = watch_of(&holder, path, position.as_ref())?;
         let identity = Identity::of(path);
+        let parked_stamp = Stamp::of(path);
         let shared = match &watch {
             Watch::Wal(shared) => Some(shared),
             Watch::File(_) => None,
@@ -121,7 +123,8 @@ impl Attached {
             path: path.to_owned(),
             identity,
             identity_checked: staggered(now.0, known.incarnation),
-            parked_stamp: None,
+            parked_stamp,
+            gave_way: None,
             situation,
             incarnation: known.incarnation,
             hashes,
@@ -265,8 +268,28 @@ impl Attached {
         Ok(old)
     }
 
+    /// Captures up to the snapshot that the held read transaction has, of the log that we stand in.
+    pub(crate) fn capture_held(
+        &mut self,
+        snapshot: &WalIndexHeader,
+        shared: SharedIndex,
+        now: Millis,
+    ) -> Result<(), CaptureError> {
+        let position = self.situation.position;
+        let mut captured = wal_range::capture(&self.holder, position.as_ref(), snapshot)?;
+        self.fill_growth(&mut captured, &self.holder, snapshot, shared)?;
+        self.absorb(captured, snapshot.pages(), now);
+        Ok(())
+    }
+
     /// Notes where we stand after a hand-over.
-    fn settle(&mut self, snapshot: Option<WalIndexHeader>, before: u32, after: u32, now: Instant) {
+    pub(crate) fn settle(
+        &mut self,
+        snapshot: Option<WalIndexHeader>,
+        before: u32,
+        after: u32,
+        now: Instant,
+    ) {
         let last_frame = snapshot.map_or(0, |snapshot| snapshot.last_frame());
         let s = &mut self.situation;
         if snapshot != s.position {
@@ -289,7 +312,7 @@ impl Attached {
         s.wal_bytes = wal_range::wal_bytes(last_frame, self.hashes.page_size());
         self.noticed = None;
         self.counters.handovers += 1;
-        self.parked_stamp = None;
+        self.parked_stamp = self.is_surely_parked().then(|| Stamp::of(&self.path)).flatten();
     }
 
     /// A database may grow by pages that no frame carries (free pages that SQLite need not write). They
@@ -505,20 +528,27 @@ impl Attached {
     }
 
     /// While we hold read lock 0 no checkpoint can write the file: if it changed, somebody copied over it.
-    fn check_parked(&mut self) -> Result<(), CaptureError> {
-        if !self.situation.parked || self.situation.confirm_at.is_some() || !self.is_still() {
+    /// The stamp is taken when the lock is, so that a change before the first check is seen too.
+    fn check_parked(&self) -> Result<(), CaptureError> {
+        let is_in_wal_mode = matches!(self.watch, Watch::Wal(_));
+        if !is_in_wal_mode || !self.is_surely_parked() || !self.is_still() {
             return Ok(());
         }
-        let stamp = Stamp::of(&self.path);
-        match self.parked_stamp {
-            Some(before) if Some(before) != stamp => {
-                Err(CaptureError::continuity("the file was written without SQLite"))
-            }
-            _ => {
-                self.parked_stamp = stamp;
-                Ok(())
-            }
+        if self.parked_stamp == Stamp::of(&self.path) {
+            return Ok(());
         }
+        Err(CaptureError::continuity("the file was written without SQLite"))
+    }
+
+    pub(crate) fn shared_index(&self) -> Option<SharedIndex> {
+        match self.watch {
+            Watch::Wal(shared) => Some(shared),
+            Watch::File(_) => None,
+        }
+    }
+
+    fn is_surely_parked(&self) -> bool {
+        self.situation.parked && self.situation.confirm_at.is_none()
     }
 
     pub(crate) fn check_identity(&self) -> Result<(), CaptureError> {

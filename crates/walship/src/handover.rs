@@ -144,7 +144,9 @@ pub fn relief(now: Instant, s: &Situation) -> Action {
     }
 }
 
-fn is_idle(now: Instant, s: &Situation) -> bool {
+/// True if nothing was committed for a while.
+#[must_use]
+pub fn is_idle(now: Instant, s: &Situation) -> bool {
     now.duration_since(s.last_change) >= IDLE_AFTER
 }
 

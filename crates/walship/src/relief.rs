@@ -9,28 +9,86 @@ use segment::Millis;
 
 use crate::attached::Attached;
 use crate::error::CaptureError;
-use crate::sqlite::Connection;
+use crate::handover;
+use crate::sqlite::{Connection, Peek};
 
 /// How long the last resort may hold the write lock.
 const FORCE_HOLD_MAX: Duration = Duration::from_millis(60);
 /// How long it tries to get it.
 const FORCE_WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long a read mark is given up for: SQLite's busy handler looks again every 100 ms.
+const GIVE_WAY_MAX: Duration = Duration::from_millis(130);
+/// Distance of two such times.
+const GIVE_WAY_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause between two looks while it is given up.
+const GIVE_WAY_LOOK: Duration = Duration::from_micros(500);
+
+/// What a PASSIVE checkpoint achieved.
+enum Moved {
+    All,
+    Some,
+    /// Somebody else is checkpointing.
+    Busy,
+}
 
 impl Attached {
-    /// Runs one PASSIVE checkpoint and hands over if it moved everything.
+    /// Runs one PASSIVE checkpoint and hands over if it moved everything. If somebody else is checkpointing
+    /// although the application rests, we may be what they wait for.
     ///
     /// # Errors
     /// As [`Attached::hand_over`].
     pub fn checkpoint(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        if self.passive(now.0)? {
-            self.situation.checkpoint_wanted = false;
-            self.hand_over(now)?;
+        match self.passive(now.0)? {
+            Moved::All => {
+                self.situation.checkpoint_wanted = false;
+                self.hand_over(now)
+            }
+            Moved::Busy if self.is_way_due(now.0) => self.give_way(now),
+            Moved::Some | Moved::Busy => Ok(()),
         }
+    }
+
+    fn is_way_due(&self, now: Instant) -> bool {
+        let is_rested = |last| now.duration_since(last) >= GIVE_WAY_INTERVAL;
+        handover::is_idle(now, &self.situation) && self.gave_way.is_none_or(is_rested)
+    }
+
+    /// Lets a checkpoint of the application through that waits for our read mark. A FULL, RESTART or TRUNCATE
+    /// checkpoint that finds a mark taken waits for that mark's lock without looking at its value again
+    /// (`walCheckpoint` in SQLite's `wal.c`). If we move up to the newest commit on that very mark, it waits
+    /// for us with the write lock held, so that no commit ever lets us move on: every writer stands still until
+    /// the checkpoint's busy timeout ends. So the mark is given up for a moment.
+    ///
+    /// C1 is void meanwhile. It holds again if the snapshot taken afterwards is of the same log: a log that is
+    /// restarted gets other salts, so all its frames since our position still stand and their chain proves them.
+    fn give_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
+        let (Some(shared), Some(position)) = (self.shared_index(), self.situation.position) else {
+            return Ok(());
+        };
+        self.gave_way = Some(now.0);
+        self.holder.end_read();
+        let began = Instant::now();
+        let is_waited_for =
+            |peek: Peek| peek.header == position && peek.backfilled < position.last_frame();
+        while is_waited_for(shared.peek()) && began.elapsed() < GIVE_WAY_MAX {
+            std::thread::sleep(GIVE_WAY_LOOK);
+        }
+        let before = shared.peek().backfilled;
+        let lost = |what: &dyn std::fmt::Display| {
+            CaptureError::continuity(format!("after giving way to a checkpoint: {what}"))
+        };
+        let snapshot = self.holder.begin_read().map_err(|error| lost(&error))?;
+        match &snapshot {
+            Some(snapshot) if snapshot.same_log(&position) => {
+                self.capture_held(snapshot, shared, now.1).map_err(|error| lost(&error))?;
+            }
+            _ => return Err(lost(&"the application restarted the log at once")),
+        }
+        self.settle(snapshot, before, shared.peek().backfilled, now.0);
         Ok(())
     }
 
-    /// True if the checkpoint moved the whole log.
-    fn passive(&mut self, now: Instant) -> Result<bool, CaptureError> {
+    fn passive(&mut self, now: Instant) -> Result<Moved, CaptureError> {
         self.check_identity()?;
         let mut free = self.take_spare()?;
         // A connection that has read nothing yet would report success and do nothing.
@@ -41,8 +99,9 @@ impl Attached {
         self.situation.last_checkpoint = now;
         self.counters.checkpoints += 1;
         match result {
-            Ok((log, moved)) => Ok(log >= 0 && log == moved),
-            Err(error) if error.is_busy() => Ok(false),
+            Ok((log, moved)) if log >= 0 && log == moved => Ok(Moved::All),
+            Ok(_) => Ok(Moved::Some),
+            Err(error) if error.is_busy() => Ok(Moved::Busy),
             Err(error) => Err(error.into()),
         }
     }
@@ -80,7 +139,7 @@ impl Attached {
     ) -> Result<(), CaptureError> {
         loop {
             self.hand_over(clock())?;
-            if self.passive(clock().0)? {
+            if matches!(self.passive(clock().0)?, Moved::All) {
                 return self.hand_over(clock());
             }
             if began.elapsed() > FORCE_HOLD_MAX {
