@@ -20,9 +20,12 @@ fn checkpoints_of_every_mode_under_four_writers_never_break_continuity() {
     let shipper = fleet.ship();
     let with = Load::start(&fleet.db("a"), &options(8 * scale(), rng.below(1 << 30))).finish();
     println!("without us: {without}\nwith us:    {with}");
+    // A checkpoint that waits for our read mark is let through, which may cost one comparison of pages.
+    let given_way = shipper.lines_with(&["after giving way"]).count();
     fleet.finish(shipper);
     let history = fleet.history();
-    assert_eq!((history.lives("a"), history.comparisons("a")), (1, 0), "continuity held");
+    assert_eq!(history.lives("a"), 1, "no database was uploaded again");
+    assert!(history.comparisons("a") <= given_way, "continuity was lost");
     assert_eq!(with["errors"], json!([]), "no writer failed");
     assert!(with["transactions"].as_u64() > Some(1000), "hardly any load: {with}");
 }

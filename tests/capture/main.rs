@@ -1,7 +1,18 @@
 //! Capture, end to end: what applications may do to their databases, and what must then be in the log.
 
+mod arriving;
 mod checkpoints;
+mod contents;
+mod disk_full;
+mod foreign_opens;
 mod kills;
+mod large;
+mod limits;
+mod modes;
+mod owners;
 mod phantoms;
+mod replaced;
 mod restarts;
 mod shrinking;
+mod transactions;
+mod untouched;

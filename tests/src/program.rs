@@ -31,6 +31,12 @@ impl Program {
         self.child.id()
     }
 
+    /// The file of its log.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Everything logged so far.
     #[must_use]
     pub fn log(&self) -> String {

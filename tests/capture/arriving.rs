@@ -1,0 +1,71 @@
+//! Databases that are not there yet, and readers that stay.
+
+use e2e::{App, Fleet, Load, shared};
+use serde_json::json;
+
+/// The shipper is started first; the databases come later, one of them by way of an empty file.
+#[test]
+fn databases_that_come_later_are_picked_up() {
+    let _turn = shared();
+    let fleet = Fleet::new("later", &["missing", "empty", "wal-only"]);
+    std::fs::write(fleet.db("empty"), b"").expect("an empty file");
+    let shipper = fleet.ship();
+    e2e::until("both states in the log", || {
+        let history = fleet.history();
+        let states: Vec<_> =
+            history.catalogue.databases.values().map(|entry| entry.state).collect();
+        use segment::DatabaseState::{Empty, Missing};
+        (states.contains(&Empty) && states.contains(&Missing)).then_some(())
+    });
+    assert_eq!(
+        std::fs::read_dir(fleet.scratch.file("db")).expect("a folder").count(),
+        1,
+        "nothing was made beside them"
+    );
+    assert_eq!(
+        std::fs::metadata(fleet.db("empty")).expect("the file").len(),
+        0,
+        "an empty file stays empty"
+    );
+    for name in ["missing", "empty"] {
+        App::open(&fleet.db(name))
+            .sql("PRAGMA journal_mode=WAL; CREATE TABLE t(v); INSERT INTO t VALUES(1)");
+        fleet.await_shipped(name);
+        App::open(&fleet.db(name)).sql("INSERT INTO t VALUES(2)");
+        fleet.await_shipped(name);
+    }
+    let mut app = App::open(&fleet.db("wal-only"));
+    app.sql("PRAGMA wal_autocheckpoint=0; PRAGMA journal_mode=WAL; CREATE TABLE t(v); INSERT INTO t VALUES(randomblob(50000))");
+    fleet.await_shipped("wal-only");
+    fleet.finish(shipper);
+}
+
+/// A reader that pins an old state: shipping goes on, writers do not notice, and afterwards the log is short again.
+#[test]
+fn a_long_reader_delays_neither_shipping_nor_writers() {
+    let _turn = shared();
+    let fleet = Fleet::new("reader", &["a"]);
+    Load::start(&fleet.db("a"), &json!({"seconds": 0.2, "rate": 100})).finish();
+    let shipper = fleet.ship();
+    fleet.await_shipped("a");
+    let mut reader = App::open(&fleet.db("a"));
+    reader.sql("BEGIN; SELECT count(*) FROM load");
+    let heavy = json!({"writers": 2, "rate": 200, "bytes": 20_000, "keep": 200, "seconds": 4 * e2e::scale()});
+    let during = Load::start(&fleet.db("a"), &heavy).finish();
+    fleet.await_shipped("a");
+    let grown = wal_bytes(&fleet);
+    reader.sql("COMMIT");
+    let after = Load::start(&fleet.db("a"), &heavy).finish();
+    fleet.await_shipped("a");
+    let last = wal_bytes(&fleet);
+    println!("WAL {grown} bytes with a reader, {last} in the end; {during}; {after}");
+    assert_eq!((&during["errors"], &after["errors"]), (&json!([]), &json!([])));
+    assert!(grown > 20_000_000, "the reader pinned nothing");
+    assert!(last < grown + grown / 4, "the log went on growing after the reader had left");
+    assert_eq!(fleet.history().comparisons("a"), 0);
+    fleet.finish(shipper);
+}
+
+fn wal_bytes(fleet: &Fleet) -> u64 {
+    std::fs::metadata(fleet.db("a").with_extension("db-wal")).expect("the WAL").len()
+}
