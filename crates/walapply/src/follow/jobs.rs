@@ -13,6 +13,7 @@ use segment::{Catalogue, DbId, Incarnation, Segment, Seq, Txid};
 use store::Store;
 
 use super::feed::Batch;
+use super::member;
 use super::track::{Job, Link, Trouble};
 use crate::budget::Budget;
 use crate::error::{ApplyError, Remedy};
@@ -220,10 +221,7 @@ impl Hands<'_> {
     }
 
     fn is_live(&self) -> bool {
-        let entry = self.cut.catalogue.databases.get(&self.db);
-        entry.is_some_and(|entry| {
-            entry.state == segment::DatabaseState::Live && entry.base.is_some()
-        })
+        self.cut.catalogue.databases.get(&self.db).is_some_and(member::is_live)
     }
 
     fn raise_ceiling(&mut self, seq: Seq) -> Result<(), ApplyError> {

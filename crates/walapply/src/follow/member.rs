@@ -249,11 +249,16 @@ impl Member {
     }
 }
 
+/// Whether the log says that there is content. A life without a base counts: it is damage, not emptiness.
+pub(super) fn is_live(entry: &CatalogueEntry) -> bool {
+    entry.state == DatabaseState::Live && (entry.base.is_some() || entry.incarnation.is_some())
+}
+
 /// What the catalogue says that a track needs.
 pub(super) fn expected(entry: Option<&CatalogueEntry>) -> Expected {
     match entry {
         Some(entry) => Expected {
-            is_live: entry.state == DatabaseState::Live && entry.base.is_some(),
+            is_live: is_live(entry),
             checksum: entry.checksum,
             changed: entry.changed,
             txid: entry.txid,

@@ -261,6 +261,7 @@ impl Thread {
         detail: String,
     ) -> Going<()> {
         if let Ok(table) = table(&*self.reading.store, seq)
+            && table.header.fleet == fleet
             && let Ok(position) = reader.position().accept(&table)
         {
             self.restart(reader, fleet, &position);

@@ -71,6 +71,17 @@ fn read_tables(store: &dyn Store, seqs: &[Seq]) -> BTreeMap<Seq, Result<Table, L
     })
 }
 
+/// Without a section there is nothing yet; a section of a life that has no base is damage.
+fn without_base(entry: &CatalogueEntry, at: Seq) -> ApplyError {
+    match entry.changed.filter(|_| entry.incarnation.is_some()) {
+        Some(seq) => ApplyError::Corrupt {
+            what: ObjectName::log(seq).to_string(),
+            detail: format!("it changes a life of {} that has no base", entry.name),
+        },
+        None => ApplyError::NoSuchPoint(format!("{} has no content at seq {at}", entry.name)),
+    }
+}
+
 /// The database is not in the catalogue.
 pub(super) fn unknown(db: DbId) -> ApplyError {
     ApplyError::NoSuchPoint(format!("the fleet has no database {db} there"))
@@ -147,9 +158,7 @@ impl<'a> Walk<'a> {
 
 impl<'a> Going<'a> {
     fn begin(entry: &'a CatalogueEntry, at: Seq) -> Result<Self, ApplyError> {
-        let nothing =
-            || ApplyError::NoSuchPoint(format!("{} has no content at seq {at}", entry.name));
-        let base = entry.base.as_ref().ok_or_else(nothing)?;
+        let base = entry.base.as_ref().ok_or_else(|| without_base(entry, at))?;
         if base.at > Some(at) {
             return Err(ApplyError::NoSuchPoint(format!(
                 "the base of {} is younger than seq {at}",
