@@ -86,12 +86,12 @@ fn collect(root: &Path, folder: &Path, names: &mut Vec<String>) {
 pub fn names(text: &str, object: &str) -> bool {
     let number =
         object.strip_prefix("log/").and_then(|name| name.strip_suffix(".seg")?.parse::<u64>().ok());
-    let numbered = |number| {
-        [' ', ':', ',', '"', '\n']
-            .iter()
-            .any(|end| text.contains(&format!("log object {number}{end}")))
+    let told = |number| ["log object", "seq"].map(|word| format!("{word} {number}"));
+    let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
+    let has = |words: &String| {
+        text.match_indices(words.as_str()).any(|(at, _)| ends(&text[at + words.len()..]))
     };
-    text.contains(object) || number.is_some_and(numbered)
+    text.contains(object) || number.is_some_and(|number| told(number).iter().any(has))
 }
 
 /// A copy of a folder with everything in it.

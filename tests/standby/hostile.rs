@@ -244,8 +244,7 @@ fn sections_that_lie_are_refused() {
         ("unknown flags", poke(&object, entry + 128, &[0xF0])),
         ("reserved bytes", poke(&object, entry + 129, &[1])),
         ("2^32 - 1 side parts", number(132, u32::MAX)),
-        ("another life without a base", poke(&object, entry + 8, &[0x77; 16])),
-        ("an unknown database", poke(&object, entry, &[0x77; 8])),
+        ("another life without a base", poke(&wide(64, 1), entry + 8, &[0x77; 16])),
         (
             "a second section of the database",
             world.forge.object(Vec::new(), vec![world.section(), world.section()]),
@@ -365,4 +364,20 @@ fn objects_that_do_not_continue_the_log_are_refused() {
     ] {
         world.refuses(what, &bytes);
     }
+}
+
+/// It concerns no database of the standby, so everything else goes on; but it is told.
+#[test]
+fn a_section_of_an_unknown_database_is_told_and_left_alone() {
+    let _turn = shared();
+    let world = World::new("hostile-unknown");
+    let object = world.harmless();
+    world.forge.put(&poke(&object, first_section(&object), &[0x77; 8]));
+    let before = world.surroundings();
+    let output = world.follow();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let told = report["notice"].as_str().is_some_and(|notice| notice.contains(&"77".repeat(8)));
+    assert!(told, "{report}");
+    assert!(before == world.surroundings(), "a file changed");
+    world.standby.assert_equal(&world.fleet);
 }

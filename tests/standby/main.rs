@@ -6,5 +6,6 @@ mod hostile;
 mod lost_state;
 mod new_lives;
 mod pauses;
+mod power;
 mod readers;
 mod strays;
