@@ -26,9 +26,10 @@ use crate::fleet::Fleet;
 use crate::flush::Flusher;
 use crate::keep::Keeper;
 use crate::member::Report;
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::ownership::Owned;
 use crate::roster::Roster;
+use crate::seen::Seen;
 use crate::shipped::HashCache;
 use crate::sqlite;
 use crate::status::{Board, Progress};
@@ -48,7 +49,6 @@ const FINAL_FLUSH: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Descriptors of one database, and of the program.
 const DESCRIPTORS: (u64, u64) = (4, 64);
-const FILES: &str = "files.json";
 
 /// How to run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +70,9 @@ pub fn replicate(
     sqlite::assert_library().map_err(|why| Failure::new(ExitCode::Failed, why))?;
     let state_dir = StateDir::lock(&config.state_dir, "walship")?;
     reserve_descriptors(config)?;
+    if let Some(seen) = Seen::load(state_dir.path()) {
+        seen.check(config)?;
+    }
     let store = open_store(config)?;
     let owned = Owned::take(config, store, config.node()?, &*clock).map_err(|e| failure(&e))?;
     let Author { node, epoch, .. } = &owned.author;
@@ -109,7 +112,7 @@ pub fn failure(error: &LogError) -> Failure {
     let failure = Failure::from_error(ExitCode::from_number(error.exit_code()), error);
     match error {
         LogError::Fenced { .. } | LogError::Superseded { .. } => failure
-            .hint("ask the owner: `walship status` there; only a promotion changes the owner"),
+            .hint("`walship status` on the owner's host shows it; if the owner is this host's own node, look for a second process or a clone of this host"),
         LogError::WrongFleet { .. } => {
             failure.hint("correct `fleet` or `[store]` in the configuration")
         }
@@ -145,11 +148,12 @@ impl Running {
         let io = |error: std::io::Error| Failure::from_error(ExitCode::Failed, &error);
         let (spool, cache) = folders(state_dir.path()).map_err(io)?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&clock)));
-        let memory = Memory::load(&state_dir.file(FILES));
+        let memory = Memory::load(&state_dir.file(memory::FILE));
         let store = Arc::clone(&owned.store);
         let mut roster = Roster::new(Arc::clone(&fleet), store, cache.clone(), memory);
         roster.refresh(config, &owned.catalogue);
         let board = Arc::new(board(config, &owned.author, &fleet, &clock));
+        let fleet_id = owned.author.fleet;
         let numbers = Arc::new(Numbers::default());
         let maker = BaseMaker::new(&fleet, &owned, spool, &numbers);
         let flusher = Flusher::new(Arc::clone(&fleet), owned, Arc::clone(&clock), numbers);
@@ -159,7 +163,7 @@ impl Running {
             spawn("bases", &Arc::new(maker), &halt, |maker, halt| maker.run(halt))?,
         ];
         Ok(Self {
-            keeper: Keeper::new(Arc::clone(&fleet), cache, state_dir.file(FILES)),
+            keeper: Keeper::new(Arc::clone(&fleet), cache, state_dir.path(), fleet_id),
             fleet,
             roster,
             flusher,
@@ -207,7 +211,7 @@ impl Running {
             self.check_owner()
         };
         self.note(result)?;
-        self.keeper.keep_now_and_then();
+        self.keeper.keep_now_and_then(self.flusher.durable());
         Ok(())
     }
 
@@ -282,11 +286,16 @@ impl Running {
             self.flush_finally(deadline)?;
         }
         loop {
+            // A database that is attached during the flush may hold changes that the flush lacks.
+            let was_attached = self.is_attached();
             self.flush_finally(deadline)?;
-            let reports = self.reports();
-            let is_over = !self.fleet.has_backlog() && reports.iter().all(Report::is_settled);
+            let is_over = was_attached && self.is_attached() && !self.fleet.has_backlog();
+            if !is_over && !is_in_time() && self.fleet.is_loading() {
+                let error = "not everything is shipped: page hashes are still being read";
+                return Err(Failure::new(ExitCode::Failed, error));
+            }
             if is_over || !is_in_time() {
-                return unshippable(&reports);
+                return unshippable(&self.reports());
             }
             // A base on its way ends as backlog; only a flush that names it settles the database.
             while !self.fleet.has_backlog() && !self.is_attached() && is_in_time() {
@@ -318,7 +327,7 @@ impl Running {
 
     fn end(&mut self) {
         self.halt.store(true, Ordering::Relaxed);
-        self.keeper.keep();
+        self.keeper.keep(self.flusher.durable());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the program had panicked");
