@@ -64,3 +64,23 @@ fn a_restart_without_changes_ships_no_page() {
     let since = fleet.history().since(before);
     assert_eq!((since.pages("a"), since.bases("a")), (0, 0));
 }
+
+/// SIGTERM may come before a database was even looked at. Code 0 says that everything is shipped, so it must be:
+/// the final flush once took a fleet whose page hashes were still being read for one without databases.
+#[test]
+fn sigterm_right_after_the_start_still_ships_what_was_written_while_we_were_down() {
+    let _turn = shared();
+    let fleet = Fleet::new("sigterm", &["a"]);
+    App::open(&fleet.db("a")).sql(SCHEMA);
+    assert_eq!(fleet.ship_once(), 0);
+    for round in 0..6 {
+        App::open(&fleet.db("a")).sql(&format!("DELETE FROM t WHERE id % 7 = {round}"));
+        if round % 2 == 0 {
+            std::fs::remove_dir_all(fleet.scratch.file("state-alpha")).expect("removed");
+        }
+        let shipper = fleet.ship();
+        assert_eq!(shipper.terminate(), 0);
+        fleet.assert_restores("a");
+    }
+    assert_eq!(fleet.history().lives("a"), 1);
+}
