@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use console::Failure;
-use segment::{SegmentKind, decode_table};
+use segment::{SegmentKind, Table, decode_table};
 
 use crate::failed;
 use crate::files::each_file;
@@ -45,10 +45,27 @@ pub(crate) fn shipped(store: &Path) -> Result<Shipped, Failure> {
     wrong.map_or(Ok(total), Err)
 }
 
-fn add(total: &mut Shipped, path: &Path) -> Result<(), Failure> {
+/// The number of the log object that holds a database's commit `txid`; for stores of one database.
+pub(crate) fn holder(store: &Path, txid: u64) -> Result<Option<u64>, Failure> {
+    let (mut found, mut wrong) = (None, None);
+    each_file(&store.join("log"), &mut |path| match table(path) {
+        Ok(table) if table.sections.iter().any(|section| section.last_txid.get() >= txid) => {
+            found = found.max(table.header.seq.map(segment::Seq::get));
+        }
+        Ok(_) => {}
+        Err(failure) => wrong = Some(failure),
+    });
+    wrong.map_or(Ok(found), Err)
+}
+
+fn table(path: &Path) -> Result<Table, Failure> {
     let told = |error: &dyn std::fmt::Display| failed(format!("{}: {error}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| told(&error))?;
-    let table = decode_table(&bytes).map_err(|error| told(&error))?;
+    decode_table(&bytes).map_err(|error| told(&error))
+}
+
+fn add(total: &mut Shipped, path: &Path) -> Result<(), Failure> {
+    let table = table(path)?;
     let pages: u64 = table.sections.iter().map(|section| u64::from(section.page_count)).sum();
     match table.header.kind {
         SegmentKind::Base => total.base_pages += pages,
