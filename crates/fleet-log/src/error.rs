@@ -13,8 +13,8 @@ pub enum LogError {
     Store(#[from] StoreError),
     /// Another writer owns the log. This one must stop for good.
     #[error(
-        "the log belongs to {owner} since epoch {epoch}; only a promotion takes it over \
-         (`walapply promote`), a restart does not"
+        "the log belongs to {owner} since epoch {epoch}: another host, or another process with the \
+         same node name, writes it"
     )]
     Fenced {
         /// The node that owns the log.

@@ -1,7 +1,8 @@
 //! `walship check`: one line per check, nothing changed but a probe object that is removed again.
 //!
-//! Databases are read by plain file calls here. That is safe because this process opens none of them
-//! through SQLite, and leaves no `-wal` or `-shm` behind.
+//! Each database is read by plain file calls first and through SQLite only then, and only where its `-wal`
+//! stands already: closing a plain descriptor would drop the locks of a connection, and nothing may be
+//! left beside a database that was not there before.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,6 +17,7 @@ use store::{ObjectName, Store};
 
 use crate::identity::{self, PathState};
 use crate::roster::random;
+use crate::seen::Seen;
 use crate::sqlite;
 
 /// How a check went.
@@ -134,26 +136,49 @@ fn check_state_dir(path: &Path) -> Line {
 }
 
 fn check_store(config: &WalshipConfig) -> Vec<Line> {
-    let store = match store::settings::open(&config.store, true) {
+    if let Some(Err(failure)) = Seen::load(&config.state_dir).map(|seen| seen.check(config)) {
+        return vec![of_failure("store", failure)];
+    }
+    let store = match store::settings::open(&config.store, false) {
         Ok(store) => store,
+        Err(store::StoreError::Unavailable { .. }) => {
+            return vec![
+                Line::new("store", Verdict::Warn, "not there yet")
+                    .hint("the first `walship replicate` makes it"),
+            ];
+        }
         Err(error) => return vec![store_line("store reachable", &error)],
     };
-    let reading = match fleet_log::held(&*store) {
-        Ok(None) => Line::new("store readable", Verdict::Ok, "no log yet"),
-        Ok(Some(held)) => Line::new(
-            "store readable",
-            Verdict::Ok,
-            format!("log ends before seq {}", held.tail.next),
-        ),
-        Err(error) => {
-            let failure = crate::replicate::failure(&error);
-            let mut line = Line::new("store readable", Verdict::Fail, failure.error);
-            line.exit = failure.exit;
-            line.hint = failure.hint;
+    vec![check_log(&*store, config), check_writing(&*store)]
+}
+
+/// Whether the log can be read, and whether this host may write it.
+fn check_log(store: &dyn Store, config: &WalshipConfig) -> Line {
+    let held = match fleet_log::FleetFile::of_fleet(store, &config.fleet)
+        .and_then(|_| fleet_log::held(store))
+    {
+        Ok(Some(held)) => held,
+        Ok(None) => return Line::new("store readable", Verdict::Ok, "no log yet"),
+        Err(error) => return of_failure("store readable", crate::replicate::failure(&error)),
+    };
+    let found = format!("log ends before seq {}", held.tail.next);
+    match (held.tail.owner, config.node()) {
+        (Some(owner), Ok(node)) if owner != node => {
+            let found = format!("the log belongs to {owner}, this host is {node}");
+            let mut line = Line::new("owner of the log", Verdict::Fail, found)
+                .hint("only its owner ships to it: check `node`, `fleet` and `[store]`");
+            line.exit = ExitCode::Fenced;
             line
         }
-    };
-    vec![reading, check_writing(&*store)]
+        _ => Line::new("store readable", Verdict::Ok, found),
+    }
+}
+
+fn of_failure(check: &str, failure: Failure) -> Line {
+    let mut line = Line::new(check, Verdict::Fail, failure.error);
+    line.exit = failure.exit;
+    line.hint = failure.hint;
+    line
 }
 
 /// Creates a hold under a random name, which nobody waits for, twice, and removes it.
@@ -221,6 +246,29 @@ fn check_database(database: &config::Database) -> Line {
     }
 }
 
+/// Tries a read transaction where files of SQLite stand beside the database, so that none is made by us.
+/// Must come after the plain reads of the file: closing one would drop the connection's locks.
+fn check_lock(check: &str, path: &Path) -> Option<Line> {
+    let has_wal = identity::sibling(path, "-wal").exists();
+    let is_rollback = !has_wal && !is_in_wal_mode(path);
+    if !has_wal && !is_rollback {
+        return None;
+    }
+    let error = sqlite::Connection::open(path).and_then(|mut c| c.begin_read()).err()?;
+    let line = Line::new(check, Verdict::Fail, error.to_string());
+    Some(if error.is_busy() {
+        line.hint("an application holds it exclusively (locking_mode=EXCLUSIVE?): it is shipped when that lets go")
+    } else {
+        line
+    })
+}
+
+fn is_in_wal_mode(path: &Path) -> bool {
+    let mut versions = [0; 20];
+    File::open(path).and_then(|mut file| file.read_exact(&mut versions)).is_ok()
+        && versions[19] == 2
+}
+
 fn check_file(check: String, database: &config::Database) -> Line {
     let mut header = [0; 100];
     if let Err(error) = File::open(&database.path).and_then(|mut file| file.read_exact(&mut header))
@@ -234,6 +282,9 @@ fn check_file(check: String, database: &config::Database) -> Line {
             Verdict::Fail,
             "not a database that SQLite can read (encrypted, or another kind of file)",
         );
+    }
+    if let Some(line) = check_lock(&check, &database.path) {
+        return line;
     }
     match header[19] {
         2 => Line::new(check, Verdict::Ok, format!("WAL mode, tier {}", database.tier)),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
@@ -35,6 +36,7 @@ pub struct Cut {
 pub struct Fleet {
     members: RwLock<BTreeMap<DbId, Arc<Member>>>,
     expected: RwLock<BTreeMap<DbId, String>>,
+    retired: RwLock<BTreeSet<DbId>>,
     pool: Pool,
     clock: Arc<dyn Clock>,
     news: Arc<News>,
@@ -47,6 +49,7 @@ impl Fleet {
         Self {
             members: RwLock::default(),
             expected: RwLock::default(),
+            retired: RwLock::default(),
             pool: Pool::default(),
             clock,
             news: Arc::default(),
@@ -98,6 +101,18 @@ impl Fleet {
     #[must_use]
     pub fn expects(&self, id: DbId) -> bool {
         self.expected.read().contains_key(&id)
+    }
+
+    /// Notes that a database was removed from the configuration.
+    pub fn retire(&self, id: DbId) {
+        self.retired.write().insert(id);
+        self.news.records_wanted.store(true, Ordering::Release);
+    }
+
+    /// True if the database was removed from the configuration.
+    #[must_use]
+    pub fn is_retired(&self, id: DbId) -> bool {
+        self.retired.read().contains(&id)
     }
 
     /// Databases that are expected but cannot be worked on yet.

@@ -214,10 +214,9 @@ impl Flusher {
                     .map(Record::Announce),
             );
         }
-        let retired =
-            self.catalogue.databases.values().filter(|entry| {
-                entry.state != DatabaseState::Retired && !self.fleet.expects(entry.id)
-            });
+        let retired = self.catalogue.databases.values().filter(|entry| {
+            entry.state != DatabaseState::Retired && self.fleet.is_retired(entry.id)
+        });
         records.extend(retired.map(|entry| Record::Retired { db: entry.id }));
         records
     }

@@ -1,14 +1,15 @@
 //! Saves what makes the next start quick: page hashes and which file was which. All of it may be lost.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segment::{DbId, Seq};
+use segment::{DbId, FleetId, Seq};
 
 use crate::fleet::Fleet;
-use crate::memory::{Memory, Remembered};
+use crate::memory::{self, Memory, Remembered};
+use crate::seen::{self, Seen};
 use crate::shipped::HashCache;
 
 /// How often it is saved while the program runs.
@@ -18,30 +19,41 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub struct Keeper {
     fleet: Arc<Fleet>,
     cache: HashCache,
-    files: PathBuf,
+    state_dir: PathBuf,
+    fleet_id: FleetId,
     memory: Memory,
     saved: BTreeMap<DbId, Seq>,
-    last: Instant,
+    last: Option<Instant>,
 }
 
 impl Keeper {
     /// A keeper that has saved nothing yet.
     #[must_use]
-    pub fn new(fleet: Arc<Fleet>, cache: HashCache, files: PathBuf) -> Self {
-        let memory = Memory::load(&files);
-        Self { fleet, cache, files, memory, saved: BTreeMap::new(), last: Instant::now() }
+    pub fn new(fleet: Arc<Fleet>, cache: HashCache, state_dir: &Path, fleet_id: FleetId) -> Self {
+        let memory = Memory::load(&state_dir.join(memory::FILE));
+        let state_dir = state_dir.to_owned();
+        Self { fleet, cache, state_dir, fleet_id, memory, saved: BTreeMap::new(), last: None }
     }
 
-    /// Saves once a minute.
-    pub fn keep_now_and_then(&mut self) {
-        if self.last.elapsed() >= INTERVAL {
-            self.keep();
+    /// Saves soon after the start and then once a minute.
+    pub fn keep_now_and_then(&mut self, durable: Option<Seq>) {
+        if self.last.is_none_or(|last| last.elapsed() >= INTERVAL) && !self.fleet.is_loading() {
+            self.keep(durable);
         }
     }
 
     /// Saves what changed. Errors are logged: the next start is slower then, not wrong.
-    pub fn keep(&mut self) {
-        self.last = Instant::now();
+    pub fn keep(&mut self, durable: Option<Seq>) {
+        self.last = Some(Instant::now());
+        let seen = durable.map(|durable| Seen { fleet: self.fleet_id, durable });
+        let path = self.state_dir.join(seen::FILE);
+        if let Some(Err(error)) = seen.map(|seen| seen.save(&path)) {
+            tracing::warn!(%error, path = %path.display(), "how far the log was is not saved");
+        }
+        self.keep_databases();
+    }
+
+    fn keep_databases(&mut self) {
         let before = self.memory.clone();
         for member in self.fleet.members() {
             let Some(database) = member.try_database(Duration::from_millis(10)) else { continue };
@@ -62,10 +74,11 @@ impl Keeper {
                 }
             }
         }
+        let path = self.state_dir.join(memory::FILE);
         if self.memory != before
-            && let Err(error) = self.memory.save(&self.files)
+            && let Err(error) = self.memory.save(&path)
         {
-            tracing::warn!(%error, path = %self.files.display(), "which file is which was not saved");
+            tracing::warn!(%error, path = %path.display(), "which file is which was not saved");
         }
     }
 }

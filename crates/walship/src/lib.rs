@@ -31,6 +31,7 @@ pub mod pool;
 pub mod relief;
 pub mod replicate;
 pub mod roster;
+pub mod seen;
 pub mod shipped;
 pub mod sqlite;
 pub mod status;

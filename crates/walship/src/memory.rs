@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::FileId;
 
+/// Its file in the state folder.
+pub const FILE: &str = "files.json";
+
 /// One remembered file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {

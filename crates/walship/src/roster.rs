@@ -2,12 +2,12 @@
 //! their identity.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use console::config::{self, DatabaseRule, Source, WalshipConfig};
-use segment::{Catalogue, CatalogueEntry, DbId, Incarnation};
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, Incarnation};
 use store::Store;
 
 use crate::database::{Database, Shipped, Spec};
@@ -44,45 +44,71 @@ impl Roster {
             }
         }
         let members = self.fleet.names();
+        let paths: BTreeSet<PathBuf> =
+            found.databases.iter().map(|database| database.path.clone()).collect();
         let mut specs: Vec<_> = found
             .databases
             .into_iter()
             .filter(|database| !members.contains(&database.name.key()))
             .map(|database| spec_of(config, catalogue, database))
             .collect();
-        let known: BTreeSet<String> =
-            members.into_iter().chain(specs.iter().map(|spec| spec.name.key())).collect();
-        specs.extend(self.vanished(config, catalogue, &known));
+        let known: BTreeSet<DbId> = specs.iter().map(|spec| spec.id).collect();
+        let absent = |entry: &&CatalogueEntry| {
+            entry.state != DatabaseState::Retired
+                && !known.contains(&entry.id)
+                && !self.fleet.expects(entry.id)
+                && !self.fleet.is_retired(entry.id)
+        };
+        for entry in catalogue.databases.values().filter(absent).collect::<Vec<_>>() {
+            match self.absence(config, &paths, entry) {
+                Absence::Missing(database) => specs.push(spec_of(config, catalogue, *database)),
+                Absence::Removed => {
+                    tracing::warn!(db = %entry.name, "no longer in the configuration: retired");
+                    self.fleet.retire(entry.id);
+                }
+                Absence::Unknown => self.warn_of_unknown(entry),
+            }
+        }
         for spec in specs {
             self.fleet.expect(spec.id, &spec.name);
             self.load(spec, catalogue);
         }
     }
 
-    /// Databases that a pattern found when the program last ran and whose files are gone now.
-    fn vanished(
+    /// Why a database of the log is not among those that the configuration finds now. Only what is known to
+    /// have been removed is retired: a folder that is not mounted, or a state folder that was lost, is not a
+    /// decision of anybody.
+    fn absence(
         &self,
         config: &WalshipConfig,
-        catalogue: &Catalogue,
-        known: &BTreeSet<String>,
-    ) -> Vec<Spec> {
-        let gone = self.memory.0.iter().filter(|(name, _)| !known.contains(&name.key()));
-        let in_log = gone.filter(|(name, _)| catalogue.find(name).is_some());
-        in_log
-            .filter_map(|(name, remembered)| {
-                let rule =
-                    config.databases.iter().find(|rule| is_matched(rule, &remembered.path))?;
-                let tier = config.tiers.get(&rule.tier)?;
-                let database = config::Database {
-                    name: name.clone(),
-                    path: remembered.path.clone(),
-                    tier: rule.tier.clone(),
-                    sync_interval: rule.sync_interval.unwrap_or(tier.sync_interval),
-                    renamed_from: None,
-                };
-                Some(spec_of(config, catalogue, database))
-            })
-            .collect()
+        paths: &BTreeSet<PathBuf>,
+        entry: &CatalogueEntry,
+    ) -> Absence {
+        let Some(remembered) = self.memory.0.get(&entry.name) else { return Absence::Unknown };
+        if paths.contains(&remembered.path) {
+            return Absence::Removed;
+        }
+        let rule = config.databases.iter().find(|rule| is_matched(rule, &remembered.path));
+        let Some((rule, tier)) = rule.and_then(|rule| Some((rule, config.tiers.get(&rule.tier)?)))
+        else {
+            return Absence::Removed;
+        };
+        Absence::Missing(Box::new(config::Database {
+            name: entry.name.clone(),
+            path: remembered.path.clone(),
+            tier: rule.tier.clone(),
+            sync_interval: rule.sync_interval.unwrap_or(tier.sync_interval),
+            renamed_from: None,
+        }))
+    }
+
+    fn warn_of_unknown(&mut self, entry: &CatalogueEntry) {
+        if self.warned.insert(entry.name.key()) {
+            tracing::warn!(
+                db = %entry.name,
+                "in the log, but no rule of the configuration finds it: left as it is. Is a folder not mounted?"
+            );
+        }
     }
 
     fn load(&self, spec: Spec, catalogue: &Catalogue) {
@@ -122,6 +148,16 @@ fn shipped_of(
             }
         }
     }
+}
+
+/// See [`Roster::absence`].
+enum Absence {
+    /// Its file is gone, but a pattern still means it.
+    Missing(Box<config::Database>),
+    /// The configuration does not mean it any more.
+    Removed,
+    /// Nobody remembers where it was.
+    Unknown,
 }
 
 fn is_matched(rule: &DatabaseRule, path: &Path) -> bool {

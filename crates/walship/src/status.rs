@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use store::clock::Clock;
 
+use crate::database::Condition;
 use crate::fleet::Fleet;
 use crate::member::Report;
 
@@ -159,7 +160,7 @@ fn database_status(report: &Report, id: DbId, progress: &Progress, now: Millis) 
         name: report.spec.name.clone(),
         tier: report.spec.tier.clone(),
         committed_age_seconds: report.last_commit.map(age),
-        rpo_seconds: is_known.then(|| oldest.map_or(0.0, age)),
+        rpo_seconds: rpo_seconds(report, oldest.map(age), is_known),
         apply_lag_seconds: None,
         bytes,
         pages,
@@ -173,6 +174,14 @@ fn database_status(report: &Report, id: DbId, progress: &Progress, now: Millis) 
         },
         detail: report.condition.detail().map(str::to_owned),
     }
+}
+
+/// Unknown where the store is silent, and where commits may be made that nobody sees.
+fn rpo_seconds(report: &Report, oldest: Option<f64>, is_store_known: bool) -> Option<f64> {
+    let is_seen =
+        matches!(report.condition, Condition::Live | Condition::Missing | Condition::Empty);
+    let is_whole = is_seen && !report.is_basing;
+    (is_store_known && (is_whole || oldest.is_some())).then(|| oldest.unwrap_or(0.0))
 }
 
 /// What the log alone tells.
