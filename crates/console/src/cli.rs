@@ -107,9 +107,11 @@ pub fn main<P: Parser>(
     output: impl FnOnce(&P) -> OutputArgs,
     run: impl FnOnce(P) -> Result<(), Failure>,
 ) -> ProcessExit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let wants_json = arguments.iter().any(|argument| argument == "--json");
     let parsed = match P::try_parse_from(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return tell_usage(&error),
+        Err(error) => return tell_usage(&error, wants_json),
     };
     let OutputArgs { json, log_format } = output(&parsed);
     logging::init(log_format);
@@ -122,12 +124,18 @@ pub fn main<P: Parser>(
     }
 }
 
-fn tell_usage(error: &clap::Error) -> ProcessExit {
-    let exit = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Fine };
-    match error.print() {
-        Ok(()) => exit.into(),
-        Err(_) => ExitCode::Failed.into(),
+/// `--help` and `--version` come this way too. A reader of `--json` gets its document also when usage is wrong.
+fn tell_usage(error: &clap::Error, json: bool) -> ProcessExit {
+    if !error.use_stderr() {
+        return error.print().map_or(ExitCode::Failed, |()| ExitCode::Fine).into();
     }
+    if json {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        tell(&Failure::new(ExitCode::Usage, text), json);
+        return ExitCode::Usage.into();
+    }
+    error.print().map_or(ExitCode::Failed, |()| ExitCode::Usage).into()
 }
 
 /// Tells a failure on standard error, and with `--json` to machines on standard output; if neither can be written, the

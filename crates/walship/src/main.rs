@@ -17,7 +17,7 @@ fn main() -> ProcessExit {
 fn run(cli: Cli) -> Result<(), Failure> {
     let json = cli.output.json;
     match cli.command {
-        Command::Replicate(args) => run_replicate(&args),
+        Command::Replicate(args) => run_replicate(&args, json),
         Command::Check(config) => walship::check::run(&config, json),
         Command::Status(config) => walship::ask::run(&config.load()?, json),
         Command::Demo(args) => walship::demo::run(&args, json),
@@ -26,12 +26,18 @@ fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn run_replicate(args: &ReplicateArgs) -> Result<(), Failure> {
+fn run_replicate(args: &ReplicateArgs, json: bool) -> Result<(), Failure> {
     let config: WalshipConfig = args.config.load()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
     }
-    replicate(&config, Options { once: args.once }, Arc::new(SystemClock), &stop)
+    let options = Options { once: args.once };
+    let status = replicate(&config, options, Arc::new(SystemClock), &stop)?;
+    if json {
+        console::output::print(json, &status, String::new)
+            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
+    }
+    Ok(())
 }

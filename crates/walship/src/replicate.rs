@@ -32,7 +32,7 @@ use crate::roster::Roster;
 use crate::seen::Seen;
 use crate::shipped::HashCache;
 use crate::sqlite;
-use crate::status::{Board, Progress};
+use crate::status::{Board, Progress, Status};
 use crate::watch::Watch;
 
 /// How often the configuration's patterns are looked through.
@@ -44,7 +44,8 @@ const OWNER_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause after the store failed, and its longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How long the last flush may take.
-const FINAL_FLUSH: Duration = Duration::from_secs(30);
+/// launchd ends a program 20 s after it asked it to end.
+const FINAL_FLUSH: Duration = Duration::from_secs(15);
 /// Pause between two looks at what is under way.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Descriptors of one database, and of the program.
@@ -58,6 +59,7 @@ pub struct Options {
 }
 
 /// Runs until `stop` is set, the log is lost to another owner, or, with `once`, everything is shipped.
+/// Returns how things stood at the end.
 ///
 /// # Errors
 /// With the exit code that the situation has.
@@ -66,7 +68,7 @@ pub fn replicate(
     options: Options,
     clock: Arc<dyn Clock>,
     stop: &Arc<AtomicBool>,
-) -> Result<(), Failure> {
+) -> Result<Status, Failure> {
     sqlite::assert_library().map_err(|why| Failure::new(ExitCode::Failed, why))?;
     let state_dir = StateDir::lock(&config.state_dir, "walship")?;
     reserve_descriptors(config)?;
@@ -79,7 +81,7 @@ pub fn replicate(
     tracing::info!(fleet = %config.fleet, %node, %epoch, "owns the log");
     let mut running = Running::start(config, &state_dir, owned, clock, stop)?;
     let _server = serve(&state_dir, &running.board)?;
-    let result = running.run(config, options);
+    let result = running.run(config, options).map(|()| running.status());
     running.end();
     result
 }
@@ -229,12 +231,24 @@ impl Running {
         self.flusher.check_owner()
     }
 
-    /// Writes down what came of a request to the store; decides whether to go on.
-    fn note(&mut self, result: Result<(), LogError>) -> Result<(), Failure> {
+    /// Tells the board how far the log is.
+    fn publish(&self) {
         let mut progress = self.board.progress.lock();
         progress.durable = self.flusher.durable();
         progress.waiting = self.flusher.waiting();
         progress.is_waiting = self.flusher.is_waiting();
+    }
+
+    fn status(&self) -> Status {
+        self.publish();
+        self.fleet.settle();
+        Status { running: false, ..self.board.status() }
+    }
+
+    /// Writes down what came of a request to the store; decides whether to go on.
+    fn note(&mut self, result: Result<(), LogError>) -> Result<(), Failure> {
+        self.publish();
+        let mut progress = self.board.progress.lock();
         match result {
             Ok(()) => {
                 if self.retry_at.take().is_some() {
