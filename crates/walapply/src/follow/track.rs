@@ -136,6 +136,8 @@ pub(crate) struct Track<P> {
     look_wanted: Option<bool>,
     /// The content of the file is no state of the log, and nothing tells why.
     is_unexplained: bool,
+    /// What was read tells why the content of the file may be no state that is found: a new life, damage.
+    is_explained: bool,
     /// Since when the file is known to lag, where no link tells it.
     behind_since: Option<Millis>,
 }
@@ -159,14 +161,15 @@ impl<P> Track<P> {
             trouble: None,
             look_wanted: None,
             is_unexplained: false,
+            is_explained: false,
             behind_since: Some(now),
         }
     }
 
     /// A section was read from the log.
     pub(crate) fn arrived(&mut self, link: Link<P>) {
-        if link.begins_life {
-            return self.go_stale(link.oldest_commit);
+        if link.begins_life && self.break_off(link.oldest_commit) {
+            return;
         }
         match self.stage {
             Stage::Searching(actual) if link.pre == actual => {
@@ -177,6 +180,19 @@ impl<P> Track<P> {
             Stage::Stale if self.running_to.is_none() => {}
             Stage::Unknown | Stage::Following | Stage::Stale => self.push(link),
         }
+    }
+
+    /// What was queued leads no further: a life begins, or a section is damaged. A file that is in a known state must be
+    /// rebuilt (true). One that was not located yet may be past this point of the log: rebuilt from here, its readers
+    /// would go back in time, so it is looked for on.
+    fn break_off(&mut self, since: Millis) -> bool {
+        if !matches!(self.stage, Stage::Unknown | Stage::Searching(_)) {
+            self.go_stale(since);
+            return true;
+        }
+        self.drop_queue();
+        self.is_explained = true;
+        false
     }
 
     fn push(&mut self, link: Link<P>) {
@@ -273,7 +289,7 @@ impl<P> Track<P> {
             }
             Stage::Searching(_) => {
                 self.go_stale(now);
-                self.is_unexplained = true;
+                self.is_unexplained = !self.is_explained;
             }
             Stage::Placeholder if expected.is_live => self.go_stale(now),
             _ => {}
@@ -299,7 +315,7 @@ impl<P> Track<P> {
 
     /// A damaged object holds a section of this database.
     pub(crate) fn section_damaged(&mut self, now: Millis) {
-        self.go_stale(now);
+        self.break_off(now);
     }
 
     /// The file moves: it is looked at again before anything else.

@@ -308,3 +308,23 @@ fn whatever_happens_the_file_arrives_at_the_end_of_the_log() {
         live(seed);
     }
 }
+
+/// A follower that was killed begins again at an old position. The log that it reads anew holds the beginning of the
+/// database's life, and its file is far past that: a rebuild from there showed readers an older state.
+#[test]
+fn a_file_past_the_beginning_of_its_life_is_not_rebuilt_from_there() {
+    for content in [5, 8] {
+        let mut track = Track::new(NOW);
+        track.arrived(Link { begins_life: true, ..link(4) });
+        track.arrived(link(5));
+        assert_eq!(next(&mut track, 5), Some(Job::Open));
+        track.opened(Some(sum(content)), Seq::new(content), &expected(5), NOW);
+        let job = next(&mut track, 5);
+        assert!(!matches!(job, Some(Job::Rebuild { .. })), "{job:?}");
+        (6..=8).for_each(|number| track.arrived(link(number)));
+        track.tail_reached(&expected(8), NOW);
+        assert_eq!(track.condition(), Condition::Live);
+        let job = next(&mut track, 8);
+        assert_eq!(matches!(job, Some(Job::Apply(_))), content < 8, "{job:?}");
+    }
+}
