@@ -37,14 +37,18 @@ impl Reading {
 
 /// A process of `ledger.py`: a writer or a reader. Dropping it kills it.
 #[derive(Debug)]
-pub struct Ledger(Talk);
+pub struct Ledger {
+    talk: Talk,
+    /// Its report, where it came as the answer to something else.
+    told: Option<String>,
+}
 
 impl Ledger {
     /// Starts a writer and waits until the database has its schema. `options` are those of `ledger.py`.
     #[must_use]
     pub fn write(database: &Path, options: &Value) -> Self {
         let mut ledger = Self::start("write", database, options);
-        assert_eq!(ledger.0.hear(), "ready", "the writer of {}", database.display());
+        assert_eq!(ledger.talk.hear(), "ready", "the writer of {}", database.display());
         ledger
     }
 
@@ -69,26 +73,35 @@ impl Ledger {
 
     fn start(role: &str, database: &Path, options: &Value) -> Self {
         let options = options.to_string();
-        Self(Talk::start("ledger.py", &[role.as_ref(), database.as_ref(), options.as_ref()]))
+        let arguments = [role.as_ref(), database.as_ref(), options.as_ref()];
+        Self { talk: Talk::start("ledger.py", &arguments), told: None }
     }
 
     /// Waits until the reader has seen this many commits; false when it ended before, by what its report tells.
     pub fn sees(&mut self, commits: u64) -> bool {
-        self.0.say(&commits.to_string());
-        self.0.hear() == format!("seen {commits}")
+        self.talk.say(&commits.to_string());
+        let answer = self.talk.hear();
+        let is_seen = answer == format!("seen {commits}");
+        self.told = (!is_seen).then_some(answer);
+        is_seen
     }
 
     /// Ends it in order, and returns its report.
     pub fn stop(mut self) -> Value {
-        self.0.hang_up();
+        self.talk.hang_up();
         self.finish()
     }
 
     /// Waits for the end of a writer that ends by itself, and returns its report.
     pub fn finish(mut self) -> Value {
+        self.report()
+    }
+
+    /// The report of one that ends, or has ended, by itself.
+    pub fn report(&mut self) -> Value {
         loop {
-            let line = self.0.hear();
-            assert!(!line.is_empty(), "it ended without a report");
+            let line = self.told.take().unwrap_or_else(|| self.talk.hear());
+            assert!(!line.is_empty(), "it ended without a report: {}", self.talk.end());
             if let Ok(report @ Value::Object(_)) = serde_json::from_str(&line) {
                 return report;
             }
@@ -97,6 +110,6 @@ impl Ledger {
 
     /// kill -9.
     pub fn kill(self) {
-        self.0.kill();
+        self.talk.kill();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -38,6 +38,11 @@ impl Talk {
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("a line");
         line.trim_end().to_owned()
+    }
+
+    /// How it ended, once it has said its last.
+    pub fn end(&mut self) -> ExitStatus {
+        self.child.wait().expect("the process")
     }
 
     /// Ends its input.

@@ -65,7 +65,7 @@ fn page_sizes_change_under_readers_that_come_and_go() {
         commits = fill(&fleet.db("a"), 4_096, 20);
         fleet.await_shipped("a");
         for reader in &mut readers {
-            assert!(reader.sees(commits), "page size {page_size}");
+            assert!(reader.sees(commits), "page size {page_size}: {}", reader.report());
         }
         standby.assert_mirrors(&fleet.db("a"), "a");
     }
