@@ -58,7 +58,7 @@ fn page_sizes_change_under_readers_that_come_and_go() {
     let mut shipper = fleet.ship();
     let follower = standby.follow();
     standby.await_equal(&fleet);
-    let mut readers = [(); 2].map(|()| Ledger::read(&standby.db("a"), Reading::Fresh));
+    let mut readers = [(); 2].map(|()| Ledger::look_in(&standby.db("a")));
     let mut commits = 20;
     for page_size in [65_536, 1_024, 4_096, 512] {
         shipper = change_page_size(&fleet, shipper, page_size);
