@@ -6,7 +6,8 @@
 //!   (enforced in `Replica::apply`).
 //! - The read-only mark (bytes 18 and 19 of page 1 = 3 and 2) stands in every state that we commit, so that no other SQLite writes
 //!   to the file.
-//! - The page hashes are those of the file as of our last look; a look is taken whenever somebody else committed.
+//! - The page hashes are those of the file as of our last look; a look is taken whenever somebody else committed
+//!   or wrote to the file itself.
 //!
 //! After a crash at any point the file holds the state before or after the change (SQLite's promise), or, after a power
 //! cut, that of an earlier change: commits are not synced one by one. [`Replica::open`] reads all pages, so the checksum
@@ -20,8 +21,10 @@ pub(crate) mod files;
 pub(crate) mod install;
 pub(crate) mod sidecar;
 mod staged;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segment::{Checksum, PageHashes, PageNo, PageSize, page_hash};
@@ -32,6 +35,7 @@ use crate::sqlite::{
 };
 use files::Identity;
 use staged::Staged;
+use watch::Watch;
 
 pub(crate) use drift::Drift;
 
@@ -91,6 +95,7 @@ pub(crate) struct Replica {
     hashes: PageHashes,
     identity: Identity,
     data_version: i64,
+    watch: Arc<Watch>,
     drift: Option<Drift>,
 }
 
@@ -112,6 +117,7 @@ impl Replica {
         let outline = Checker::open(path)?.outline()?;
         let encoding = Encoding::of_page_one(&outline.header);
         let mut applier = Applier::open(path, encoding)?;
+        let watch = Arc::new(Watch::new(path));
         let read = read_all(&mut applier, outline.page_size);
         applier.rollback();
         let (hashes, data_version) = read?;
@@ -124,6 +130,7 @@ impl Replica {
             hashes,
             identity,
             data_version,
+            watch,
             drift: None,
         })
     }
@@ -146,6 +153,11 @@ impl Replica {
     /// Hashes of all pages, as of our last look.
     pub(crate) fn hashes(&self) -> &PageHashes {
         &self.hashes
+    }
+
+    /// What a checkpoint that runs beside this replica has to tell.
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// Applies one change as one transaction.
@@ -252,8 +264,9 @@ impl Replica {
         if encoding == self.encoding {
             return Ok(());
         }
-        let reopened = Self::open_database(&self.path)?;
-        *self = reopened;
+        // A checkpoint that runs meanwhile tells the watch that it knows.
+        let watch = Arc::clone(&self.watch);
+        *self = Self { watch, ..Self::open_database(&self.path)? };
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! meanwhile, so that closing does not remove the WAL).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -14,6 +15,7 @@ use segment::{DbId, Millis, Seq};
 
 use super::pool::Finished;
 use crate::error::ApplyError;
+use crate::replica::watch::Watch;
 use crate::sqlite::Checker;
 
 /// A WAL with more frames than this is checkpointed without waiting for a pause.
@@ -32,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) db: DbId,
     /// Its file.
     pub(crate) path: PathBuf,
+    /// Who must know that the file changes.
+    pub(crate) watch: Arc<Watch>,
     /// The last object applied.
     pub(crate) applied: Option<Seq>,
     /// Frames written since the last checkpoint, as far as we know.
@@ -121,7 +125,8 @@ impl Schedule {
 pub(super) fn work(queue: &Receiver<Request>, reports: &Sender<Finished>) {
     while let Ok(request) = queue.recv() {
         let began = Instant::now();
-        let result = Checker::open(&request.path).and_then(|checker| checker.checkpoint_passive());
+        let run = || Checker::open(&request.path)?.checkpoint_passive();
+        let result = request.watch.checkpoint(run);
         let checkpointed = Checkpointed { request, result, took: began.elapsed() };
         if reports.send(Finished::Checkpoint(checkpointed)).is_err() {
             return;
@@ -134,8 +139,14 @@ mod tests {
     use super::*;
 
     fn ended(frames: u64, result: (u32, u32)) -> Checkpointed {
-        let request =
-            Request { db: DbId::from_bytes([1; 8]), path: "x".into(), applied: None, frames };
+        let watch = Arc::new(Watch::new("x".as_ref()));
+        let request = Request {
+            db: DbId::from_bytes([1; 8]),
+            path: "x".into(),
+            watch,
+            applied: None,
+            frames,
+        };
         Checkpointed { request, result: Ok(result), took: Duration::ZERO }
     }
 

@@ -1,6 +1,7 @@
 //! One followed database as the coordinator holds it: its track, its connections, its figures.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Seq};
 
@@ -11,6 +12,7 @@ use super::track::{Condition, Expected, Job, Track, Trouble};
 use crate::heal::{Manner, Place};
 use crate::replica::Replica;
 use crate::replica::sidecar::{self, Sidecar};
+use crate::replica::watch::Watch;
 
 /// An idle database is looked at this often.
 const LOOK_EVERY_MS: u64 = 20_000;
@@ -23,6 +25,8 @@ pub(super) struct Member {
     pub(super) tier: String,
     pub(super) track: Track<Payload>,
     replica: Option<Box<Replica>>,
+    /// Of the replica, also while a job has that.
+    watch: Option<Arc<Watch>>,
     sidecar: Sidecar,
     schedule: Schedule,
     detail: Option<String>,
@@ -44,6 +48,7 @@ impl Member {
             tier,
             track: Track::new(now),
             replica: None,
+            watch: None,
             sidecar: Sidecar::default(),
             schedule: Schedule::default(),
             detail: None,
@@ -84,9 +89,10 @@ impl Member {
         if !self.track.is_following() {
             return None;
         }
+        let watch = Arc::clone(self.watch.as_ref()?);
         let frames = self.schedule.begin(now)?;
         let applied = self.track.applied_to().0;
-        Some(Request { db, path: self.place.path.clone(), applied, frames })
+        Some(Request { db, path: self.place.path.clone(), watch, applied, frames })
     }
 
     /// A checkpoint ended.
@@ -123,6 +129,7 @@ impl Member {
     /// Takes back what a job borrowed and learns how it ended.
     pub(super) fn finished(&mut self, report: Report, expected: &Expected, now: Millis) {
         self.replica = report.replica;
+        self.watch = self.replica.as_ref().map(|replica| Arc::clone(replica.watch()));
         self.sidecar = report.sidecar;
         if let Some(replica) = &self.replica {
             self.pages = replica.pages();

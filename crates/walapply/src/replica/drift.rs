@@ -2,7 +2,7 @@
 //!
 //! `PRAGMA data_version` costs nothing and changes with every commit of another connection. It also changes when a
 //! stranger restarts the WAL without writing, so a change of it is only a reason to look: all pages are hashed inside the same read transaction
-//! and compared. The images of pages that differ are kept as evidence before anything is repaired.
+//! and compared. Neither does SQLite tell of bytes that were written past it: `watch` does. The images of pages that differ are kept as evidence before anything is repaired.
 
 use segment::{PageHashes, PageNo, page_hash};
 
@@ -37,7 +37,7 @@ impl Drift {
 }
 
 impl Replica {
-    /// Looks whether anybody else committed since our last look, and at what they did.
+    /// Looks whether anybody else committed or wrote to the file since our last look, and at what they did.
     ///
     /// After drift was found the table holds the hashes of the file as it is, ready for a repair by difference.
     pub(crate) fn look(&mut self, thorough: bool) -> Result<Option<Drift>, ApplyError> {
@@ -66,12 +66,14 @@ impl Replica {
     }
 
     fn compare(&mut self, thorough: bool) -> Result<Option<Drift>, ApplyError> {
+        let before = self.watch.before_look();
         let data_version = self.applier.data_version()?;
-        if data_version == self.data_version && !thorough {
+        if data_version == self.data_version && !thorough && !before.is_suspicious {
             return Ok(None);
         }
         let actual = hash_all(&self.applier, self.hashes.page_size())?;
         self.data_version = data_version;
+        self.watch.looked(before);
         if actual == self.hashes {
             return Ok(None);
         }

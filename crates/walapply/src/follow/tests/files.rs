@@ -272,3 +272,23 @@ fn a_file_with_a_new_page_size_can_be_read_by_whom_the_old_one_could() {
     standby.assert_equals(&shop);
     assert_eq!(fs::metadata(standby.path("ledger")).unwrap().permissions().mode() & 0o777, 0o640);
 }
+
+#[test]
+fn bytes_written_past_sqlite_are_found_by_the_next_change_and_repaired() {
+    use std::os::unix::fs::FileExt;
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let running = standby.start(&shop);
+    running.until_applied(shop.last());
+    // Open until the end: closing it would drop the locks that SQLite holds in this process.
+    let path = standby.path("ledger");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"tamper", 3 * 4096 + 100).unwrap();
+    shop.databases[0].source.insert(1);
+    let seq = shop.flush();
+    let snapshot = running.until_applied(seq);
+    assert_eq!(status(&snapshot, "ledger").unwrap().heals, 1, "{snapshot:#?}");
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+    assert!(evidence(&standby).iter().any(|folder| folder.join("find.json").exists()));
+}
