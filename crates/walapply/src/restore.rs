@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use console::descriptors;
 use console::progress::Progress;
 use fleet_log::FleetFile;
-use segment::Seq;
+use segment::{Name, Seq};
 use store::Store;
 use store::clock::Clock;
 
@@ -199,6 +199,12 @@ impl Restorer<'_> {
         for name in unknown {
             self.without_backup(request, Restored::named(&name, Outcome::NoBackup), report)?;
         }
+        if request.which == Which::All {
+            report.left_out = select::retired(&cut.catalogue, &request.tiers);
+            if chosen.is_empty() && !request.if_available {
+                return Err(nothing_selected(&report.left_out));
+            }
+        }
         let mut wanted = Vec::new();
         for chosen in chosen {
             if chosen.content == Content::Nothing {
@@ -311,6 +317,20 @@ impl Restorer<'_> {
             report.of(db, |told| told.placed(placed));
         }
     }
+}
+
+/// `--all` that selects nothing is a mistake, unless the request says otherwise.
+fn nothing_selected(retired: &[Name]) -> ApplyError {
+    let names: Vec<String> = retired.iter().map(ToString::to_string).collect();
+    let detail = if names.is_empty() {
+        "`--all` selects no database here; `walapply list` shows what there is".to_owned()
+    } else {
+        format!(
+            "`--all` leaves out retired databases, and there are no others; name them: {}",
+            names.join(", ")
+        )
+    };
+    ApplyError::NoSuchPoint(format!("{detail} (--if-available: do nothing then)"))
 }
 
 /// The oldest log object that an image stands on.

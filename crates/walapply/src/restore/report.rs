@@ -144,6 +144,8 @@ pub struct Report {
     pub read_bytes: u64,
     /// Bytes of the files.
     pub write_bytes: u64,
+    /// Retired databases that `--all` leaves out; who names one gets it.
+    pub left_out: Vec<Name>,
     /// How long it was expected to take.
     pub expected_seconds: f64,
     /// How long it took.
@@ -163,6 +165,7 @@ impl Report {
             objects: 0,
             read_bytes: 0,
             write_bytes: 0,
+            left_out: Vec::new(),
             expected_seconds: 0.0,
             seconds: 0.0,
             databases: Vec::new(),
@@ -254,6 +257,16 @@ impl Report {
         };
         for moved in self.databases.iter().flat_map(|told| &told.moved_aside) {
             text += &format!("\nmoved aside: {}", moved.display());
+        }
+        if !self.left_out.is_empty() {
+            let names: Vec<String> = self.left_out.iter().map(ToString::to_string).collect();
+            text += &format!(
+                "\nleft out, because retired (name them to restore them): {}",
+                names.join(", ")
+            );
+        }
+        if self.databases.is_empty() {
+            text += "\nno database to restore";
         }
         text
     }

@@ -73,6 +73,18 @@ pub(crate) fn select(
     }
 }
 
+/// Retired databases of these tiers, which [`Which::All`] leaves out; those that were never captured do not count.
+pub(crate) fn retired(catalogue: &Catalogue, tiers: &[String]) -> Vec<Name> {
+    let entries = catalogue.databases.values().filter(|entry| {
+        entry.state == DatabaseState::Retired
+            && entry.incarnation.is_some()
+            && (tiers.is_empty() || tiers.contains(&entry.tier))
+    });
+    let mut names: Vec<Name> = entries.map(|entry| entry.name.clone()).collect();
+    names.sort_by_key(Name::key);
+    names
+}
+
 fn check_tiers(catalogue: &Catalogue, tiers: &[String]) -> Result<(), ApplyError> {
     let known = |tier: &String| {
         catalogue.tiers.contains_key(tier)

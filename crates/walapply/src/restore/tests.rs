@@ -269,3 +269,23 @@ fn an_empty_store_is_no_backup() {
     let lenient = Request { if_available: true, ..asked };
     assert!(without_log(&lenient).unwrap().text().contains("no backup"));
 }
+
+#[test]
+fn retired_databases_are_left_out_aloud_and_nothing_at_all_is_an_error() {
+    let mut shop = Shop::open();
+    shop.create("orders", "p0", 512);
+    shop.create("ledger", "p2", 4096);
+    shop.flush();
+    shop.append(vec![segment::Record::Retired { db: shop.databases[1].id }], Vec::new());
+    let report = restore(&shop, &request(&shop, Which::All)).unwrap();
+    assert_eq!(report.left_out, [name("ledger")]);
+    assert!(report.text().contains("name them to restore them): ledger"), "{}", report.text());
+    let mut nothing = Request { tiers: vec!["p2".to_owned()], ..request(&shop, Which::All) };
+    nothing.output = shop.out("nothing");
+    let error = restore(&shop, &nothing).unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Failed);
+    assert!(error.to_string().contains("ledger"), "{error}");
+    nothing.if_available = true;
+    let report = restore(&shop, &nothing).unwrap();
+    assert!(report.databases.is_empty() && report.text().contains("no database to restore"));
+}
