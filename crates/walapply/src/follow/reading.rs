@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fleet_log::{
-    Batch, End, FleetFile, LogError, Position, Reader, Snapshot, Tail, catalogue_at, find_tail,
-    table,
+    Batch, End, FleetFile, LogError, Position, Reader, Snapshot, Tail, boundary, catalogue_at,
+    find_tail, table,
 };
 use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
 use store::Store;
 use store::clock::Clock;
 
 use super::poll::{Limits, Poller};
-use super::saved::Saved;
+use super::saved::{self, Saved};
 
 /// Objects read before they are handed on.
 const BATCH_OBJECTS: u32 = 64;
@@ -28,6 +28,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// While the log is idle, how often it is looked for objects behind one that is missing.
 const END_INTERVAL_MS: u64 = 3_600_000;
+/// While the log is idle, how often it is asked whether the last object read is still there.
+const LAST_INTERVAL_MS: u64 = 60_000;
 const MISSING: &str = "it is not in the store, though later objects are";
 
 /// What the coordinator is told.
@@ -84,6 +86,14 @@ impl Beginning {
     }
 }
 
+/// What a look for the beginning finds.
+enum Found {
+    Beginning(Box<Beginning>),
+    NoLog,
+    /// This standby has applied more than there is, or something else: going back is for people to decide.
+    RolledBack(LogError),
+}
+
 /// The follower stops, or nobody listens any more.
 struct Stopped;
 
@@ -93,7 +103,9 @@ type Going<T> = Result<T, Stopped>;
 pub(super) fn run(reading: Reading) {
     let poller = Poller::new(reading.limits, reading.clock.now());
     let end_looked_for = reading.clock.now();
-    let mut thread = Thread { reading, poller, errors: 0, end: None, end_looked_for };
+    let last_looked_for = end_looked_for;
+    let mut thread =
+        Thread { reading, poller, errors: 0, end: None, end_looked_for, last_looked_for };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
 }
@@ -105,6 +117,7 @@ struct Thread {
     /// The newest object that a LIST has shown: rule R3, a 404 at or before it is never the end of the log.
     end: Option<Seq>,
     end_looked_for: Millis,
+    last_looked_for: Millis,
 }
 
 impl Thread {
@@ -123,6 +136,7 @@ impl Thread {
                 Ok(Batch::Accepted { segments, end, server }) => {
                     self.look_for_the_end(end);
                     self.accepted(&reader, segments, end, server)?;
+                    self.look_for_the_last(&reader, end)?;
                 }
                 Ok(Batch::Behind { retired }) => {
                     let reason = format!("the log before seq {retired} is no longer held");
@@ -143,8 +157,12 @@ impl Thread {
     fn begin(&mut self) -> Going<(FleetId, Position)> {
         loop {
             match self.find_beginning() {
-                Ok(Some(beginning)) => return self.begin_at(beginning),
-                Ok(None) => {
+                Ok(Found::Beginning(beginning)) => return self.begin_at(*beginning),
+                Ok(Found::RolledBack(error)) => {
+                    self.send(Event::Ended(error))?;
+                    return Err(Stopped);
+                }
+                Ok(Found::NoLog) => {
                     self.send(Event::Tail { server: self.now() })?;
                     let wait = self.poller.wait(self.now());
                     self.sleep(wait)?;
@@ -169,30 +187,74 @@ impl Thread {
         Ok((fleet, position))
     }
 
-    fn find_beginning(&self) -> Result<Option<Beginning>, LogError> {
+    fn find_beginning(&self) -> Result<Found, LogError> {
         let store = &*self.reading.store;
-        let Some(file) = FleetFile::of_fleet(store, &self.reading.fleet)? else { return Ok(None) };
+        let Some(file) = FleetFile::of_fleet(store, &self.reading.fleet)? else {
+            return Ok(Found::NoLog);
+        };
         let saved = Saved::load(&self.reading.state_dir, file.id);
         let (end, last, server) = match (find_tail(store), saved) {
             (Ok(Tail::At { position, last, server }), saved) => {
-                // A position beyond the end would wait for ever: it was saved from another store.
-                if let Some(saved) = saved.filter(|saved| saved.position.next <= position.next) {
-                    return Ok(Some(Beginning::saved(saved, Some(last.header), Some(server))));
+                if let Some(saved) = saved {
+                    if let Some(error) = self.rolled_back(&saved.position, &position) {
+                        return Ok(Found::RolledBack(error));
+                    }
+                    let beginning = Beginning::saved(saved, Some(last.header), Some(server));
+                    return Ok(Found::Beginning(Box::new(beginning)));
                 }
                 (position, last, server)
             }
-            (Ok(Tail::Empty { .. }), _) => return Ok(None),
+            (Ok(Tail::Empty { .. }), saved) => {
+                let error =
+                    saved.and_then(|saved| self.rolled_back(&saved.position, &Position::START));
+                return Ok(error.map_or(Found::NoLog, Found::RolledBack));
+            }
             // The newest object is damaged: reading on from where it stood tells what that concerns.
             (Err(LogError::Corrupt { .. }), Some(saved)) => {
-                return Ok(Some(Beginning::saved(saved, None, None)));
+                return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
             }
             (Err(error), _) => return Err(error),
         };
-        let Some(newest) = end.last() else { return Ok(None) };
+        let Some(newest) = end.last() else { return Ok(Found::NoLog) };
         let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
         let (last, server) = (Some(last.header), Some(server));
         let end = Some(newest);
-        Ok(Some(Beginning { fleet: file.id, catalogue, position, server, last, end }))
+        let beginning = Beginning { fleet: file.id, catalogue, position, server, last, end };
+        Ok(Found::Beginning(Box::new(beginning)))
+    }
+
+    /// Whether the log ends before what was applied, or ends there with another object.
+    fn rolled_back(&self, applied: &Position, end: &Position) -> Option<LogError> {
+        let is_other = applied.next == end.next && applied.previous != end.previous;
+        if applied.next <= end.next && !is_other {
+            return None;
+        }
+        let applied = applied.last()?;
+        let end = match end.last() {
+            None => "the log is empty".to_owned(),
+            Some(last) if is_other => format!("log object {last} is another one now"),
+            Some(last) => format!("the log ends at seq {last}"),
+        };
+        let detail = format!(
+            "this standby has applied seq {applied}, but {end}: the store was rolled back or objects were removed. Put the \
+             store right; or, to follow it as it is and lose what it lacks, stop and delete {}",
+            saved::path(&self.reading.state_dir).display()
+        );
+        Some(LogError::NotALog { detail })
+    }
+
+    /// Now and then at the end of the log: a log that was cut off looks like one without news. Reading waits until it
+    /// is there again.
+    fn look_for_the_last(&mut self, reader: &Reader, reached: End) -> Going<()> {
+        let now = self.now();
+        if reached != End::Tail || now.since(self.last_looked_for) < LAST_INTERVAL_MS {
+            return Ok(());
+        }
+        self.last_looked_for = now;
+        while let Some(error) = lost(&*self.reading.store, reader.position()) {
+            self.trouble(error)?;
+        }
+        Ok(())
     }
 
     /// A LIST now and then: without it a reader would take a hole in the log for its end, for ever. What it shows
@@ -370,6 +432,29 @@ impl Thread {
     }
 }
 
+/// Whether the last object before `position` has vanished or changed; `None` also where the store does not tell.
+fn lost(store: &dyn Store, position: &Position) -> Option<LogError> {
+    let last = position.last()?;
+    let what = match table(store, last) {
+        Ok(table) if table.hash == position.previous => return None,
+        Ok(_) | Err(LogError::Corrupt { .. }) => "is not what it was",
+        Err(LogError::Missing { .. }) => "has vanished",
+        Err(_) => return None,
+    };
+    // Whoever writes goes on from what was read: then nothing was rolled back, and nothing is lacking here.
+    if table(store, position.next).is_ok_and(|next| next.header.previous == position.previous) {
+        return None;
+    }
+    let is_retired = boundary(store).map(|held| held.is_some_and(|held| held.retired > last));
+    if is_retired.unwrap_or(true) {
+        return None;
+    }
+    let detail = format!(
+        "log object {last}, the last one read, {what}: the store was rolled back or damaged; nothing is applied until it is right again"
+    );
+    Some(LogError::NotALog { detail })
+}
+
 /// Errors that no waiting mends: the program or its settings are wrong.
 fn ends(error: &LogError) -> bool {
     match error {
@@ -383,4 +468,30 @@ fn ends(error: &LogError) -> bool {
 fn epoch_before(table: &Table) -> Option<Epoch> {
     let is_fence = table.records.iter().any(|record| matches!(record, Record::Fence { .. }));
     if is_fence { table.header.epoch.previous() } else { Some(table.header.epoch) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::testing::Shop;
+    use segment::ObjectName;
+
+    #[test]
+    fn a_last_object_that_vanishes_or_changes_is_told() {
+        let mut shop = Shop::open();
+        shop.create("ledger", "p0", 4096);
+        let last = shop.flush();
+        let Tail::At { position, .. } = find_tail(&*shop.store).unwrap() else { panic!("no log") };
+        assert_eq!(lost(&*shop.store, &position), None);
+        let other = Position { previous: segment::SegmentHash::ZERO, ..position.clone() };
+        assert!(lost(&*shop.store, &other).unwrap().to_string().contains("not what it was"));
+        let path = shop.object_path(&ObjectName::log(last));
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(lost(&*shop.store, &position).unwrap().to_string().contains("vanished"));
+        std::fs::write(&path, kept).unwrap();
+        shop.flush();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(lost(&*shop.store, &position), None, "the log went on from it");
+    }
 }

@@ -65,6 +65,7 @@ impl Saved {
     }
 }
 
-fn path(state_dir: &Path) -> PathBuf {
+/// Where it is.
+pub(super) fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("follow.json")
 }

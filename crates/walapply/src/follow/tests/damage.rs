@@ -219,3 +219,28 @@ fn a_store_that_does_not_answer_is_waited_for() {
     running.stop().unwrap();
     standby.assert_equals(&shop);
 }
+
+#[test]
+fn a_log_that_ends_before_what_was_applied_is_refused() {
+    for is_empty in [false, true] {
+        let mut shop = shop();
+        let standby = Standby::of(&shop);
+        let applied = change(&mut shop);
+        standby.once(&shop).unwrap();
+        for object in shop.objects().iter().filter(|object| object.log_seq().is_some()) {
+            if is_empty || object.log_seq() == Some(applied) {
+                std::fs::remove_file(shop.object_path(object)).unwrap();
+            }
+        }
+        let failure = standby.once(&shop).unwrap_err();
+        assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+        let text = failure.to_string();
+        assert!(text.contains(&format!("applied seq {applied}")), "{text}");
+        assert!(text.contains("follow.json"), "{text}");
+        if !is_empty {
+            assert!(text.contains(&format!("ends at seq {}", applied.get() - 1)), "{text}");
+            std::fs::remove_file(standby.state_dir().join("follow.json")).unwrap();
+            standby.once(&shop).unwrap();
+        }
+    }
+}
