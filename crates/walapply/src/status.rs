@@ -182,7 +182,23 @@ pub fn text(status: &Value) -> String {
         number(&status["seq"]["durable"]),
         number(&status["seq"]["applied"]),
         if status["running"] == json!(false) { " (no follower runs here)" } else { "" },
-    )
+    ) + &troubles(status)
+}
+
+/// What keeps the standby from being well, one line each.
+fn troubles(status: &Value) -> String {
+    let mut lines = Vec::new();
+    if let Some(error) = status["store"]["error"].as_str() {
+        lines.push(format!("store: {error}"));
+    } else if status["store"]["reachable"] == json!(false) {
+        lines.push("store: does not answer".to_owned());
+    }
+    lines.extend(status["notice"].as_str().map(|notice| format!("notice: {notice}")));
+    for database in status["databases"].as_array().map_or(&[][..], Vec::as_slice) {
+        let detail = database["detail"].as_str();
+        lines.extend(detail.map(|detail| format!("{}: {detail}", word(&database["name"]))));
+    }
+    lines.iter().map(|line| format!("\n{line}")).collect()
 }
 
 fn cells(database: &Value) -> [String; 7] {

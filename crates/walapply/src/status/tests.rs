@@ -47,3 +47,21 @@ fn a_follower_tells_every_key_of_the_contract() {
     }
     assert!(text(&status).starts_with("Fleet anvil"));
 }
+
+#[test]
+fn the_text_tells_what_is_wrong() {
+    let status = json!({
+        "store": { "reachable": false, "error": "connection refused" },
+        "notice": "log object 7 is damaged",
+        "databases": [{ "name": "orders", "state": "waiting", "detail": "not a regular file" }, { "name": "fine" }],
+    });
+    let text = text(&status);
+    for line in [
+        "store: connection refused",
+        "notice: log object 7 is damaged",
+        "orders: not a regular file",
+    ] {
+        assert!(text.lines().any(|each| each == line), "{text}");
+    }
+    assert!(!text.contains("fine:"));
+}
