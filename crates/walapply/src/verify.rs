@@ -8,12 +8,13 @@
 //! The walk does not end at damage: what comes after it is still looked at, as far as that proves anything. A database
 //! whose state is in doubt stays so until its next base.
 //! Memory: 8 bytes a page of the fleet, and the objects in flight.
-//! What cannot be seen from the store alone: that its last objects were removed. Then it is simply shorter.
+//! What cannot be seen from the store alone: that its last objects were removed. Then it is simply shorter; unless
+//! all are gone while bases are left.
 
 use std::sync::Arc;
 
 use console::progress::Progress;
-use fleet_log::FleetFile;
+use fleet_log::{FleetFile, Tail};
 use segment::{ObjectName, Seq};
 use store::Store;
 
@@ -51,6 +52,8 @@ pub fn verify(
     let mut walk = Walk::new(store, fleet, Progress::bytes(inventory.bytes(), "verify", progress));
     if let Some(last) = inventory.last_log_object() {
         read_log(store, &inventory, first, last, &mut walk)?;
+    } else if inventory.has_bases() && is_log_empty(&**store)? {
+        walk.log_is_empty();
     }
     let mut report = walk.finish(&inventory);
     // Rule R1: what left the log while it was read is not missing.
@@ -58,6 +61,11 @@ pub fn verify(
     report.damage.retain(|damage| damage.seq.is_none_or(|seq| seq >= held));
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Asked after the bases were listed: the log of a new fleet begins before its first base.
+fn is_log_empty(store: &dyn Store) -> Result<bool, ApplyError> {
+    Ok(matches!(fleet_log::find_tail(store).map_err(blame)?, Tail::Empty { .. }))
 }
 
 fn first_held(store: &dyn Store) -> Result<Seq, ApplyError> {

@@ -40,6 +40,11 @@ impl Inventory {
         self.0.keys().filter_map(ObjectName::log_seq).max()
     }
 
+    /// Whether there are bases, which only a log gives a meaning to.
+    pub(super) fn has_bases(&self) -> bool {
+        self.0.keys().any(|name| name.as_str().starts_with("snap/"))
+    }
+
     pub(super) fn bytes_of(&self, name: &ObjectName) -> Option<u64> {
         self.0.get(name).copied()
     }

@@ -338,3 +338,14 @@ fn what_a_side_object_holds_is_compared_with_what_the_log_says() {
     let found = verified(&shop).damage;
     assert!(found.iter().any(|damage| damage.detail.contains("something else")), "{found:?}");
 }
+
+#[test]
+fn bases_without_a_log_are_damage() {
+    let (shop, _) = busy_shop(2);
+    for object in shop.objects().iter().filter(|object| object.log_seq().is_some()) {
+        std::fs::remove_file(shop.object_path(object)).unwrap();
+    }
+    let damage = verified(&shop).damage;
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert!(damage[0].detail.contains("bases exist but the log is empty"), "{damage:?}");
+}

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use console::progress::Progress;
 use fleet_log::{FleetFile, LogError, Position};
 use segment::{
-    BaseRecord, Catalogue, DbId, Name, ObjectName, Pages, Record, SectionEntry, Segment,
-    SegmentError, Seq, Table, page_hash,
+    BaseRecord, Catalogue, DbId, LOG_PREFIX, Name, ObjectName, Pages, Record, SectionEntry,
+    Segment, SegmentError, Seq, Table, page_hash,
 };
 use store::Store;
 
@@ -90,6 +90,12 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Bases stand there, and nothing that names them.
+    pub(super) fn log_is_empty(&mut self) {
+        let detail = "bases exist but the log is empty".to_owned();
+        self.report.damage.push(Damage { object: LOG_PREFIX.to_owned(), detail, seq: None });
     }
 
     /// A log object that cannot be read may have changed any database.
