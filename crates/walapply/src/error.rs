@@ -49,7 +49,9 @@ pub enum ApplyError {
         source: std::io::Error,
     },
     /// The path is a symbolic link, a folder or a device.
-    #[error("{0}: not a regular file; refusing to follow it")]
+    #[error(
+        "{0}: not a regular file; refusing to follow it: remove the link or whatever else stands at this path"
+    )]
     NotAFile(PathBuf),
     /// The content of a database is not what the log says it is.
     #[error("{path}: checksum {actual} {when}, the log says {expected}")]
