@@ -149,12 +149,24 @@ impl Flusher {
     /// # Errors
     /// Fenced: stop for good. Errors of the store: call again.
     pub fn flush(&mut self, heartbeat: bool) -> Result<Flushed, LogError> {
+        self.seal(heartbeat);
+        self.send_sealed()
+    }
+
+    /// Takes what is captured for the next slot, unless a slot waits. Nothing is sent.
+    pub fn seal(&mut self, heartbeat: bool) {
         if self.waiting.is_none() {
             self.waiting = self.prepare(heartbeat);
         }
+    }
+
+    /// Sends what was sealed.
+    ///
+    /// # Errors
+    /// As [`Flusher::flush`].
+    pub fn send_sealed(&mut self) -> Result<Flushed, LogError> {
         let Some(mut waiting) = self.waiting.take() else { return Ok(Flushed::Nothing) };
-        let result = self.send(&mut waiting);
-        match result {
+        match self.send(&mut waiting) {
             Ok(seq) => {
                 self.finish(seq, waiting)?;
                 Ok(Flushed::Durable(seq))

@@ -208,7 +208,10 @@ impl Running {
         }
         let heartbeat = self.flusher.quiet_for() >= self.heartbeat_interval;
         let result = if heartbeat || self.flusher.has_news() || self.is_flush_due() {
-            self.flusher.flush(heartbeat).map(drop)
+            // What is on its way to the store counts as not durable from here on.
+            self.flusher.seal(heartbeat);
+            self.publish();
+            self.flusher.send_sealed().map(drop)
         } else {
             self.check_owner()
         };
