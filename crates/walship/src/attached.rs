@@ -295,6 +295,7 @@ impl Attached {
         if snapshot != s.position {
             s.last_change = now;
             s.checkpoint_wanted = true;
+            s.may_be_waited_for = true;
         }
         let was_parked = std::mem::replace(
             &mut s.parked,
@@ -620,6 +621,7 @@ fn situation_of(
         previous: None,
         wal_bytes: position.map_or(0, |p| wal_range::wal_bytes(p.last_frame(), page_size)),
         checkpoint_wanted: false,
+        may_be_waited_for: false,
         last_checkpoint: now,
         last_forced: None,
         force_above,

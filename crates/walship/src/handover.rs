@@ -7,6 +7,8 @@
 //! - when a checkpoint has moved everything up to our mark, hand over to read lock 0 (*parked*), so that
 //!   the next writer or a TRUNCATE can restart the log; and once more 20 ms later, because a checkpointer
 //!   may just have held that lock;
+//! - our own checkpoint of a short log waits until the application has rested for long, because the commit
+//!   after it restarts the log, and for that one SQLite syncs the WAL's header (`sqlite3WalFrames`);
 //! - glance quickly only while something is going on.
 
 use std::time::{Duration, Instant};
@@ -22,6 +24,9 @@ pub const SETTLE_INTERVAL: Duration = Duration::from_millis(1);
 pub const PARK_CONFIRM: Duration = Duration::from_millis(20);
 /// A database is idle when its header has not moved for this long.
 pub const IDLE_AFTER: Duration = Duration::from_millis(250);
+/// A log is checkpointed by us, however short it is, when its header has not moved for this long. A database
+/// that is written more often pays for a restart of its log only when the log has grown.
+pub const REST_BEFORE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// Distance of glances at an active and at an idle database.
 pub const ACTIVE_PEEK: Duration = Duration::from_millis(10);
 /// See [`ACTIVE_PEEK`].
@@ -57,6 +62,8 @@ pub struct Situation {
     pub wal_bytes: u64,
     /// Set when commits were seen since the last complete checkpoint of ours.
     pub checkpoint_wanted: bool,
+    /// Set when we moved our mark: a checkpoint of the application may have found the mark before it moved.
+    pub may_be_waited_for: bool,
     /// Our last checkpoint.
     pub last_checkpoint: Instant,
     /// Our last forced checkpoint.
@@ -81,6 +88,8 @@ pub enum Action {
     Wait,
     /// Begin the next read transaction, capture up to it, end the old one.
     HandOver,
+    /// See whether a checkpoint of the application waits for our mark, and let it through.
+    MakeWay,
     /// Run a PASSIVE checkpoint, then hand over if it moved everything.
     Checkpoint,
     /// Take the write lock for the time of a checkpoint: the last resort.
@@ -137,8 +146,10 @@ pub fn relief(now: Instant, s: &Situation) -> Action {
         Action::Wait
     } else if is_force_due(now, s) {
         Action::Force
-    } else if is_long && is_rested || s.checkpoint_wanted && is_idle(now, s) {
+    } else if is_long && is_rested || s.checkpoint_wanted && is_at_rest(now, s) {
         Action::Checkpoint
+    } else if s.may_be_waited_for && is_idle(now, s) {
+        Action::MakeWay
     } else {
         Action::Wait
     }
@@ -148,6 +159,10 @@ pub fn relief(now: Instant, s: &Situation) -> Action {
 #[must_use]
 pub fn is_idle(now: Instant, s: &Situation) -> bool {
     now.duration_since(s.last_change) >= IDLE_AFTER
+}
+
+fn is_at_rest(now: Instant, s: &Situation) -> bool {
+    now.duration_since(s.last_change) >= REST_BEFORE_CHECKPOINT
 }
 
 fn is_force_due(now: Instant, s: &Situation) -> bool {
@@ -179,6 +194,7 @@ mod tests {
             previous: None,
             wal_bytes: 0,
             checkpoint_wanted: false,
+            may_be_waited_for: false,
             last_checkpoint: now,
             last_forced: None,
             force_above: None,
@@ -235,11 +251,24 @@ mod tests {
         let mut s = situation(now);
         s.checkpoint_wanted = true;
         assert_eq!(decide(now, peek(5, 0), &s).action, Action::Wait);
-        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::Checkpoint);
+        let almost = REST_BEFORE_CHECKPOINT - Duration::from_millis(1);
+        assert_eq!(decide(now + almost, peek(5, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now + REST_BEFORE_CHECKPOINT, peek(5, 0), &s).action, Action::Checkpoint);
         s.checkpoint_wanted = false;
-        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now + REST_BEFORE_CHECKPOINT, peek(5, 0), &s).action, Action::Wait);
         s.wal_bytes = SOFT_WAL_BYTES + 1;
         assert_eq!(decide(now + CHECKPOINT_INTERVAL, peek(5, 0), &s).action, Action::Checkpoint);
+    }
+
+    #[test]
+    fn a_mark_that_moved_is_looked_after_once_the_application_rests() {
+        let now = Instant::now();
+        let s = Situation { may_be_waited_for: true, checkpoint_wanted: true, ..situation(now) };
+        assert_eq!(decide(now, peek(5, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::MakeWay);
+        assert_eq!(decide(now + REST_BEFORE_CHECKPOINT, peek(5, 0), &s).action, Action::Checkpoint);
+        let parked = Situation { parked: true, ..s };
+        assert_eq!(decide(now + IDLE_AFTER, peek(5, 5), &parked).action, Action::Wait);
     }
 
     #[test]

@@ -48,6 +48,20 @@ impl Attached {
         }
     }
 
+    /// Sees whether a checkpoint of the application waits for our mark, and lets it through. Once none does, none
+    /// will until the mark moves again: one that begins now finds the mark at the newest commit.
+    ///
+    /// # Errors
+    /// As [`Attached::hand_over`].
+    pub fn make_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
+        self.check_identity()?;
+        if !self.holder.is_checkpoint_running()? {
+            self.situation.may_be_waited_for = false;
+            return Ok(());
+        }
+        if self.is_way_due(now.0) { self.give_way(now) } else { Ok(()) }
+    }
+
     fn is_way_due(&self, now: Instant) -> bool {
         let is_rested = |last| now.duration_since(last) >= GIVE_WAY_INTERVAL;
         handover::is_idle(now, &self.situation) && self.gave_way.is_none_or(is_rested)

@@ -349,6 +349,36 @@ impl Connection {
         Ok(u64::try_from(size).unwrap_or(0))
     }
 
+    /// True while some connection checkpoints: none can while the lock for it is ours, for the time of two system
+    /// calls. Call it inside a read transaction of a database in WAL mode.
+    ///
+    /// # Errors
+    /// When there is no shared memory, or the lock cannot be asked for.
+    pub fn is_checkpoint_running(&self) -> Result<bool, SqliteError> {
+        let locked = self.checkpoint_lock(ffi::SQLITE_SHM_LOCK)?;
+        if locked == ffi::SQLITE_BUSY {
+            return Ok(true);
+        }
+        self.check("look for a checkpoint", locked)?;
+        let unlocked = self.checkpoint_lock(ffi::SQLITE_SHM_UNLOCK)?;
+        self.check("look for a checkpoint", unlocked).map(|()| false)
+    }
+
+    fn checkpoint_lock(&self, act: c_int) -> Result<c_int, SqliteError> {
+        /// The byte of the checkpointer among the locks of the wal-index (WAL-mode File Format, 2.3.2).
+        const CHECKPOINTER: c_int = 1;
+        let file = self.file(ffi::SQLITE_FCNTL_FILE_POINTER)?;
+        // SAFETY: methods of version 2 and above have xShmLock; the shared memory is open in a read transaction.
+        let code = unsafe {
+            let methods = &*(*file).pMethods;
+            match methods.xShmLock.filter(|_| methods.iVersion >= 2) {
+                Some(lock) => lock(file, CHECKPOINTER, 1, act | ffi::SQLITE_SHM_EXCLUSIVE),
+                None => ffi::SQLITE_IOERR,
+            }
+        };
+        Ok(code)
+    }
+
     /// Maps the first region of the wal-index, for `SharedIndex::peek`. Call it inside a read
     /// transaction of a database in WAL mode, so that the region exists; nothing is created here.
     ///
