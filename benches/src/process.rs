@@ -15,6 +15,7 @@ use console::Failure;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::failed;
+use crate::programs::own;
 
 /// How often a process that is to end is looked at: the error of the time that it took.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
@@ -37,7 +38,7 @@ impl Process {
     ) -> Result<Self, Failure> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let cannot = |error: std::io::Error| failed(format!("{name} cannot be started: {error}"));
-        let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+        let mut command = Command::new(own()?);
         command.arg("start");
         if let Some(core) = core {
             command.arg("--core").arg(core.to_string());

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use console::Failure;
 
@@ -20,7 +21,7 @@ impl Programs {
     /// Builds what is out of date, in the profile of this program, where cargo and the sources are at hand; else takes
     /// what stands beside it.
     pub(crate) fn find() -> Result<Self, Failure> {
-        let own = std::env::current_exe().map_err(|error| failed(format!("who am I? {error}")))?;
+        let own = own()?;
         let folder = own.parent().unwrap_or(Path::new("."));
         build(folder)?;
         let program = |name: &str| {
@@ -38,6 +39,13 @@ impl Programs {
     pub(crate) fn are_optimised() -> bool {
         !cfg!(debug_assertions)
     }
+}
+
+/// The path of this program, asked for once: after a build that has replaced it, the system knows it no more.
+pub(crate) fn own() -> Result<&'static Path, Failure> {
+    static OWN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let own = OWN.get_or_init(|| std::env::current_exe().map_err(|error| error.to_string()));
+    own.as_deref().map_err(|error| failed(format!("this program does not find itself: {error}")))
 }
 
 fn build(folder: &Path) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failed;
 use crate::process::Process;
+use crate::programs::own;
 use crate::world::{LONG, World};
 
 /// What a worker is to do.
@@ -134,10 +135,9 @@ impl Worker {
     /// Starts it.
     pub(crate) fn start(world: &World, name: &str, orders: &Orders) -> Result<Self, Failure> {
         let path = world.write(&format!("orders/{name}.json"), json(orders)?)?;
-        let own = std::env::current_exe().map_err(|error| failed(format!("who am I? {error}")))?;
         let log = world.path(&format!("logs/{name}.log"));
         let arguments = ["work".as_ref(), path.as_os_str()];
-        Ok(Self { process: Process::start(&own, arguments, None, &log)?, orders: path })
+        Ok(Self { process: Process::start(own()?, arguments, None, &log)?, orders: path })
     }
 
     /// Makes sure that it is at work.
