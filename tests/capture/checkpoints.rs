@@ -17,7 +17,9 @@ fn checkpoints_of_every_mode_under_four_writers_never_break_continuity() {
     let without = Load::start(&fleet.scratch.file("alone.db"), &options(3, 1)).finish();
     Load::start(&fleet.db("a"), &options(1, 1)).finish();
     assert_eq!(fleet.ship_once(), 0);
-    let shipper = fleet.ship();
+    let mut shipper = fleet.ship();
+    // What is written before it is attached is found by comparison, rightly.
+    shipper.await_line(&["attached", "db=a"]);
     let with = Load::start(&fleet.db("a"), &options(8 * scale(), rng.below(1 << 30))).finish();
     println!("without us: {without}\nwith us:    {with}");
     // A checkpoint that waits for our read mark is let through, which may cost one comparison of pages.
