@@ -14,7 +14,7 @@ use segment::DbId;
 
 use crate::database::Now;
 use crate::fleet::Fleet;
-use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK};
+use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK, RESTING_PEEK};
 use crate::member::{Member, Queued};
 
 /// Shortest sleep between two rounds.
@@ -81,15 +81,15 @@ impl Watch {
         look_at_files(&self.fleet, routine);
     }
 
-    /// Moves far instants to the next common one.
+    /// Moves far instants to the common one before: resting databases share one instant, idle ones another.
     fn common(&self, now: Instant, next: Instant) -> Instant {
         let wait = next.saturating_duration_since(now);
         if wait < IDLE_PEEK {
             return next;
         }
-        let grid = u64::try_from(IDLE_PEEK.as_millis()).expect("BUG: a short constant");
-        let since = u64::try_from(next.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
-        self.began + Duration::from_millis(since.div_ceil(grid).saturating_mul(grid))
+        let grid = if wait < RESTING_PEEK { IDLE_PEEK } else { RESTING_PEEK };
+        let past = next.duration_since(self.began).as_nanos() % grid.as_nanos();
+        next - Duration::from_nanos(u64::try_from(past).expect("BUG: shorter than the grid"))
     }
 }
 
@@ -155,6 +155,18 @@ mod tests {
         };
         let incarnation = || Incarnation::from_bytes([2; 16]);
         Database::new(spec, None, None, incarnation, Instant::now())
+    }
+
+    #[test]
+    fn databases_at_rest_share_an_instant() {
+        let watch = Watch::new(Arc::new(Fleet::new(Arc::new(SystemClock))));
+        let at = |millis: u64| watch.began + Duration::from_millis(millis);
+        let next = |now: u64, peek: Duration| watch.common(at(now), at(now) + peek);
+        assert_eq!(next(1_001, RESTING_PEEK), at(1_200));
+        assert_eq!(next(1_199, RESTING_PEEK), at(1_200));
+        assert_eq!(next(1_200, RESTING_PEEK), at(1_400));
+        assert_eq!(next(1_049, IDLE_PEEK), at(1_050));
+        assert_eq!(next(1_049, ACTIVE_PEEK), at(1_049) + ACTIVE_PEEK);
     }
 
     /// A database that is due and stays due (it is not there) once kept a round from ending.
