@@ -122,7 +122,7 @@ fn descriptors(cost: &Cost, name: &str, args: &IdleArgs) -> Vec<Figure> {
         Figure::new(format!("{name}: descriptors of one database, at most"), most, "")
             .at_most(DESCRIPTORS_MAX),
         Figure::new(
-            format!("{name}: of these on its file (connections)"),
+            format!("{name}: of these on its main file"),
             open.on_its_file as f64,
             "",
         ),
