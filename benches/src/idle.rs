@@ -121,11 +121,7 @@ fn descriptors(cost: &Cost, name: &str, args: &IdleArgs) -> Vec<Figure> {
     vec![
         Figure::new(format!("{name}: descriptors of one database, at most"), most, "")
             .at_most(DESCRIPTORS_MAX),
-        Figure::new(
-            format!("{name}: of these on its main file"),
-            open.on_its_file as f64,
-            "",
-        ),
+        Figure::new(format!("{name}: of these on its main file"), open.on_its_file as f64, ""),
         Figure::new(format!("{name}: descriptors in all"), open.total as f64, "")
             .against("databases", f64::from(args.databases)),
     ]
