@@ -150,7 +150,7 @@ pub(crate) struct WritersArgs {
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
     /// How long each phase is measured
-    #[arg(long, value_name = "S", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) seconds: u32,
     /// How often without and with the shipper
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &WritersArgs) -> Result<Report, Failure> {
         notes: [
             vec![
                 "latency: a whole transaction, from before BEGIN IMMEDIATE until COMMIT has returned".into(),
-                "unless said otherwise, medians of the figures of the phases".into(),
+                "p99: all phases together; the other latencies are medians of those of the phases".into(),
             ],
             notes(),
         ]
