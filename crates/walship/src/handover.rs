@@ -40,8 +40,9 @@ pub const RESTING_PEEK: Duration = Duration::from_millis(200);
 pub const SOFT_WAL_BYTES: u64 = 4 << 20;
 /// Distance of our checkpoints while the WAL is longer than [`SOFT_WAL_BYTES`].
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
-/// Distance of forced checkpoints, each of which blocks writers for some 50 ms.
-pub const FORCE_INTERVAL: Duration = Duration::from_secs(1);
+/// Distance of forced checkpoints, each of which blocks writers for 10 to 60 ms. A writer that never rests fills
+/// hundreds of megabytes a second, so a longer one would be the real limit.
+pub const FORCE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What the decision is made from.
 #[derive(Debug, Clone)]
@@ -279,7 +280,7 @@ mod tests {
         s.force_above = Some(256 << 20);
         assert_eq!(decide(now, peek(5, 0), &s).action, Action::Force);
         s.last_forced = Some(now);
-        assert_ne!(decide(now + Duration::from_millis(500), peek(5, 0), &s).action, Action::Force);
+        assert_ne!(decide(now + FORCE_INTERVAL / 2, peek(5, 0), &s).action, Action::Force);
         s.force_above = None;
         s.last_forced = None;
         assert_ne!(decide(now, peek(5, 0), &s).action, Action::Force);
