@@ -1,6 +1,10 @@
 //! Checkpoints by the application, of every kind, at any time.
 
-use e2e::{Fleet, Load, Rng, alone, scale};
+use std::thread::sleep;
+use std::time::Duration;
+
+use e2e::{App, Fleet, Load, Rng, Shipper, alone, scale};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// Busy timeout of the writers, in seconds. Without us, waits of a second are seen on two cores: SQLite's locks are not
@@ -30,4 +34,40 @@ fn checkpoints_of_every_mode_under_four_writers_never_break_continuity() {
     assert!(history.comparisons("a") <= given_way, "continuity was lost");
     assert_eq!(with["errors"], json!([]), "no writer failed");
     assert!(with["transactions"].as_u64() > Some(1000), "hardly any load: {with}");
+}
+
+/// A checkpoint that waits for a reader's mark waits on for whoever takes that mark next, and keeps all writers out. Here
+/// that is us: held while the reader goes, and let go to capture the commit before, we take the mark that came free.
+#[test]
+fn a_checkpoint_that_waits_for_the_mark_we_take_is_let_through() {
+    let _turn = alone();
+    let fleet = Fleet::new("give-way", &["a"]);
+    let mut app = App::open(&fleet.db("a"));
+    app.sql("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+    let shipper = fleet.ship();
+    for round in 0..3 {
+        wait_on_our_mark(&fleet, &shipper, round);
+        fleet.await_shipped("a");
+    }
+    fleet.finish(shipper);
+    assert_eq!(fleet.history().lives("a"), 1, "no database was uploaded again");
+}
+
+fn wait_on_our_mark(fleet: &Fleet, shipper: &Shipper, round: u32) {
+    let mut app = App::open(&fleet.db("a"));
+    let mut reader = App::open(&fleet.db("a"));
+    // On an empty log the reader gets the first mark, and we the next.
+    app.sql("PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1)");
+    reader.sql("BEGIN; SELECT * FROM t");
+    app.sql("INSERT INTO t VALUES (2)");
+    fleet.await_shipped("a");
+    shipper.signal(Signal::STOP);
+    app.sql("INSERT INTO t VALUES (3)");
+    app.begin_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    // By then it looks every 100 ms, which leaves us the time to be first.
+    sleep(Duration::from_millis(1500));
+    reader.sql("COMMIT");
+    shipper.signal(Signal::CONT);
+    let answer = app.answer().expect("the checkpoint ends");
+    assert_eq!(answer[0][0], 0, "round {round}: the checkpoint waited for us until it gave up");
 }

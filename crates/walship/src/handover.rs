@@ -24,6 +24,9 @@ pub const SETTLE_INTERVAL: Duration = Duration::from_millis(1);
 pub const PARK_CONFIRM: Duration = Duration::from_millis(20);
 /// A database is idle when its header has not moved for this long.
 pub const IDLE_AFTER: Duration = Duration::from_millis(250);
+/// A checkpoint of the application is let through that waits for our mark when the header has not moved for
+/// this long: whoever writes waits as well.
+pub const WAITED_AFTER: Duration = Duration::from_millis(100);
 /// A log is checkpointed by us, however short it is, when its header has not moved for this long. A database
 /// that is written more often pays for a restart of its log only when the log has grown.
 pub const REST_BEFORE_CHECKPOINT: Duration = Duration::from_secs(60);
@@ -149,17 +152,17 @@ pub fn relief(now: Instant, s: &Situation) -> Action {
         Action::Force
     } else if is_long && is_rested || s.checkpoint_wanted && is_at_rest(now, s) {
         Action::Checkpoint
-    } else if s.may_be_waited_for && is_idle(now, s) {
+    } else if s.may_be_waited_for && may_wait_for_us(now, s) {
         Action::MakeWay
     } else {
         Action::Wait
     }
 }
 
-/// True if nothing was committed for a while.
+/// True if nothing was committed for so long that a checkpoint may be waiting for us.
 #[must_use]
-pub fn is_idle(now: Instant, s: &Situation) -> bool {
-    now.duration_since(s.last_change) >= IDLE_AFTER
+pub fn may_wait_for_us(now: Instant, s: &Situation) -> bool {
+    now.duration_since(s.last_change) >= WAITED_AFTER
 }
 
 fn is_at_rest(now: Instant, s: &Situation) -> bool {
@@ -266,7 +269,7 @@ mod tests {
         let now = Instant::now();
         let s = Situation { may_be_waited_for: true, checkpoint_wanted: true, ..situation(now) };
         assert_eq!(decide(now, peek(5, 0), &s).action, Action::Wait);
-        assert_eq!(decide(now + IDLE_AFTER, peek(5, 0), &s).action, Action::MakeWay);
+        assert_eq!(decide(now + WAITED_AFTER, peek(5, 0), &s).action, Action::MakeWay);
         assert_eq!(decide(now + REST_BEFORE_CHECKPOINT, peek(5, 0), &s).action, Action::Checkpoint);
         let parked = Situation { parked: true, ..s };
         assert_eq!(decide(now + IDLE_AFTER, peek(5, 5), &parked).action, Action::Wait);

@@ -64,7 +64,7 @@ impl Attached {
 
     fn is_way_due(&self, now: Instant) -> bool {
         let is_rested = |last| now.duration_since(last) >= GIVE_WAY_INTERVAL;
-        handover::is_idle(now, &self.situation) && self.gave_way.is_none_or(is_rested)
+        handover::may_wait_for_us(now, &self.situation) && self.gave_way.is_none_or(is_rested)
     }
 
     /// Lets a checkpoint of the application through that waits for our read mark. A FULL, RESTART or TRUNCATE
