@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 
 use console::progress::Progress;
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ use crate::image::PageSource;
 
 /// Databases restored at once: small ones are bound by latency, large ones by the disk.
 const DATABASES_AT_ONCE: usize = 4;
+/// So many bytes are on their way to the disk while the next are decoded.
+const EARLY_SYNC_BYTES: usize = 32 << 20;
 
 /// One database to restore.
 pub(super) struct Job {
@@ -78,15 +81,26 @@ fn write_pages(
     let failed = |error| draft.io_error("write", error);
     draft.file().set_len(file_bytes(facts.pages, facts.page_size)).map_err(failed)?;
     let mut writer = PageWriter::new(draft.file(), facts.page_size);
-    source.read(&|_| true, &mut |page: PageNo, content: &[u8]| -> Result<(), ApplyError> {
-        if stop.load(Ordering::Relaxed) {
-            return Err(ApplyError::Interrupted);
-        }
-        writer.write(page, content).map_err(failed)?;
-        progress.add(content.len() as u64);
-        Ok(())
-    })?;
-    Ok(writer.finish().map_err(failed)?)
+    std::thread::scope(|scope| {
+        let (mut unsynced, (dirty, turns)) = (0, sync_channel(1));
+        let early = scope.spawn(move || turns.into_iter().try_for_each(|()| draft.sync_pages()));
+        source.read(&|_| true, &mut |page: PageNo, content: &[u8]| -> Result<(), ApplyError> {
+            if stop.load(Ordering::Relaxed) {
+                return Err(ApplyError::Interrupted);
+            }
+            writer.write(page, content).map_err(failed)?;
+            progress.add(content.len() as u64);
+            unsynced += content.len();
+            if unsynced >= EARLY_SYNC_BYTES && dirty.try_send(()).is_ok() {
+                unsynced = 0;
+            }
+            Ok(())
+        })?;
+        writer.finish().map_err(failed)?;
+        drop(dirty);
+        // An error of the disk may be told only once, so this one counts.
+        Ok(early.join().expect("BUG: fsync does not panic")?)
+    })
 }
 
 /// Makes the file durable and, at the same time, reads it back and compares it with what the log says.

@@ -242,6 +242,11 @@ impl Draft {
         }
     }
 
+    /// Makes durable what was written so far.
+    pub(crate) fn sync_pages(&self) -> Result<(), TargetError> {
+        self.file.sync_data().map_err(|error| self.io_error("sync", error))
+    }
+
     /// Makes the file's content durable.
     pub(crate) fn sync(&self) -> Result<(), TargetError> {
         self.file.sync_all().map_err(|error| self.io_error("sync", error))
