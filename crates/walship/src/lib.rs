@@ -28,7 +28,6 @@ pub mod ownership;
 pub mod pending;
 pub mod pinned;
 pub mod pool;
-pub mod relief;
 pub mod replicate;
 pub mod roster;
 pub mod seen;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use segment::Millis;
 
-use crate::attached::Attached;
+use super::Attached;
 use crate::error::CaptureError;
 use crate::handover;
 use crate::sqlite::{Connection, Peek};

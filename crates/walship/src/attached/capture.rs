@@ -1,0 +1,164 @@
+//! From one read transaction to the next, with everything committed between them captured (C1).
+//!
+//! Nothing here may end the old transaction before the new one stands and its frames are read; an error on the
+//! way leaves the old one in place, or breaks continuity, which the caller answers by attaching anew.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use segment::{Millis, PageNo, Txid, page_hash};
+
+use super::Attached;
+use crate::error::CaptureError;
+use crate::handover;
+use crate::identity::Stamp;
+use crate::image::{self, Image};
+use crate::pending::Change;
+use crate::sqlite::{Connection, SharedIndex};
+use crate::wal_index::WalIndexHeader;
+use crate::wal_range;
+
+impl Attached {
+    pub(super) fn hand_over_wal(
+        &mut self,
+        shared: SharedIndex,
+        now: (Instant, Millis),
+    ) -> Result<(), CaptureError> {
+        let mut old = self.replace_holder(shared, now)?;
+        old.end_read();
+        self.spare = Some(old);
+        self.spare_used = now.0;
+        Ok(())
+    }
+
+    /// The steps of C1 but the last: returns the old read transaction, still open.
+    pub(super) fn replace_holder(
+        &mut self,
+        shared: SharedIndex,
+        now: (Instant, Millis),
+    ) -> Result<Connection, CaptureError> {
+        let before = shared.peek().backfilled;
+        let mut next = self.take_spare()?;
+        let snapshot = next.begin_read()?;
+        if let Some(snapshot) = &snapshot {
+            if snapshot.page_size() != Some(self.hashes.page_size()) {
+                return Err(CaptureError::continuity("the page size changed"));
+            }
+            let mut captured =
+                wal_range::capture(&next, self.situation.position.as_ref(), snapshot)?;
+            self.fill_growth(&mut captured, &next, snapshot, shared)?;
+            self.absorb(captured, snapshot.pages(), now.1);
+        }
+        let old = std::mem::replace(&mut self.holder, next);
+        self.settle(snapshot, before, shared.peek().backfilled, now.0);
+        Ok(old)
+    }
+
+    /// Captures up to the snapshot that the held read transaction has, of the log that we stand in.
+    pub(super) fn capture_held(
+        &mut self,
+        snapshot: &WalIndexHeader,
+        shared: SharedIndex,
+        now: Millis,
+    ) -> Result<(), CaptureError> {
+        let position = self.situation.position;
+        let mut captured = wal_range::capture(&self.holder, position.as_ref(), snapshot)?;
+        self.fill_growth(&mut captured, &self.holder, snapshot, shared)?;
+        self.absorb(captured, snapshot.pages(), now);
+        Ok(())
+    }
+
+    /// Notes where we stand after a hand-over.
+    pub(super) fn settle(
+        &mut self,
+        snapshot: Option<WalIndexHeader>,
+        before: u32,
+        after: u32,
+        now: Instant,
+    ) {
+        let last_frame = snapshot.map_or(0, |snapshot| snapshot.last_frame());
+        let s = &mut self.situation;
+        if snapshot != s.position {
+            s.last_change = now;
+            s.checkpoint_wanted = true;
+            s.may_be_waited_for = true;
+        }
+        let was_parked = std::mem::replace(
+            &mut s.parked,
+            last_frame == 0 || before == last_frame && after == last_frame,
+        );
+        let confirmed = s.confirm_at.is_some_and(|at| now >= at);
+        s.confirm_at = match (s.parked, was_parked) {
+            (true, false) => Some(now + handover::PARK_CONFIRM),
+            (true, true) if !confirmed => s.confirm_at,
+            _ => None,
+        };
+        s.position = snapshot;
+        s.last_handover = now;
+        s.previous = None;
+        s.wal_bytes = wal_range::wal_bytes(last_frame, self.hashes.page_size());
+        self.noticed = None;
+        self.counters.handovers += 1;
+        self.parked_stamp = self.is_surely_parked().then(|| Stamp::of(&self.path)).flatten();
+    }
+
+    /// A database may grow by pages that no frame carries (free pages that SQLite need not write). They
+    /// are read as SQLite would read them, so that every page of a database has an image somewhere.
+    fn fill_growth(
+        &self,
+        captured: &mut wal_range::Captured,
+        next: &Connection,
+        snapshot: &WalIndexHeader,
+        shared: SharedIndex,
+    ) -> Result<(), CaptureError> {
+        let grown = self.hashes.page_count() + 1..=snapshot.pages();
+        let lock_page = self.hashes.page_size().lock_page();
+        let missing: Vec<_> = grown
+            .filter_map(PageNo::new)
+            .filter(|pgno| *pgno != lock_page && !captured.pages.contains_key(pgno))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let image = Image::open(next, Some(snapshot), Some(&shared))?;
+        for pgno in missing {
+            captured.pages.insert(pgno, image.page(pgno)?);
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, captured: wal_range::Captured, pages_after: u32, noticed: Millis) {
+        if captured.commits == 0 {
+            return;
+        }
+        let before = self.hashes.checksum();
+        let resized = self.hashes.page_count() != pages_after;
+        self.hashes.resize(pages_after);
+        let mut pages = BTreeMap::new();
+        for (pgno, mut page) in captured.pages {
+            if pgno.get() == 1 {
+                image::normalize_page_one(&mut page, pages_after);
+            }
+            let hash = page_hash(pgno, &page);
+            let changed = self.hashes.get(pgno) != Some(hash);
+            if changed || pgno.get() == 1 && resized {
+                self.hashes.set(pgno, hash);
+                pages.insert(pgno, page);
+            }
+        }
+        let first = self.txid.next();
+        self.txid = Txid::new(self.txid.get() + captured.commits);
+        let oldest_commit = self.noticed.unwrap_or(noticed);
+        self.push(Change {
+            incarnation: self.incarnation,
+            page_size: self.hashes.page_size(),
+            pages_after,
+            pages,
+            txids: (first, self.txid),
+            checksums: (before, self.hashes.checksum()),
+            oldest_commit,
+            is_diff: false,
+            is_first: false,
+        });
+    }
+}

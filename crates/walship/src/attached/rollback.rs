@@ -1,0 +1,74 @@
+//! A database in a rollback journal mode: it has no log, so its pages are compared whenever its file changed.
+//!
+//! Both the comparison and a copy for a base hold a shared lock as long as they read: writers wait meanwhile.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use segment::{Millis, PageHashes};
+
+use super::{Attached, Watch, is_in_wal_mode};
+use crate::compare::{Known, compare};
+use crate::error::CaptureError;
+use crate::identity::Stamp;
+use crate::image::Image;
+use crate::pending::Change;
+use crate::pinned::Pinned;
+use crate::sqlite::{Connection, SqliteError};
+
+impl Attached {
+    pub(super) fn compare_file(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
+        let stamp = Stamp::of(&self.path);
+        self.holder.begin_read()?;
+        let result = self.compare_locked(now.1);
+        self.holder.end_read();
+        let (hashes, change) = result?;
+        self.hashes = hashes;
+        if let Some(mut change) = change {
+            change.oldest_commit = self.noticed.unwrap_or(now.1);
+            self.txid = change.txids.1;
+            self.push(change);
+        }
+        self.watch = Watch::File(stamp);
+        self.noticed = None;
+        self.counters.handovers += 1;
+        self.situation.last_change = now.0;
+        Ok(())
+    }
+
+    fn compare_locked(&self, now: Millis) -> Result<(PageHashes, Option<Change>), CaptureError> {
+        if is_in_wal_mode(&self.holder)? {
+            return Err(CaptureError::continuity("the database was switched to WAL mode"));
+        }
+        let image = Image::open(&self.holder, None, None)?;
+        if image.page_size() != self.hashes.page_size() {
+            return Err(CaptureError::continuity("the page size changed"));
+        }
+        let known =
+            Known { incarnation: self.incarnation, txid: self.txid, hashes: self.hashes.clone() };
+        compare(&image, &known, now)
+    }
+
+    pub(super) fn pin_file(&mut self, now: (Instant, Millis)) -> Result<Pinned, CaptureError> {
+        self.compare_file(now)?;
+        if self.is_first {
+            self.pending = None;
+        }
+        let mut connection = Connection::open(&self.path)?;
+        connection.begin_read()?;
+        if self.pending.is_some() || !self.is_still() {
+            return Err(CaptureError::Locked(SqliteError {
+                operation: "pin the state for a base",
+                code: 5,
+                message: "the database changed just now".into(),
+            }));
+        }
+        Ok(Pinned {
+            shared: None,
+            connection,
+            snapshot: None,
+            hashes: self.hashes.clone(),
+            alive: Arc::default(),
+        })
+    }
+}
