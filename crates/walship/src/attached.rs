@@ -17,23 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segment::{Checksum, Incarnation, Millis, PageHashes, PageNo, PageSize, Txid, page_hash};
+use segment::{Checksum, Incarnation, Millis, PageHashes, PageSize, Txid};
 
 use crate::compare::{Known, compare, hash_all};
 use crate::error::CaptureError;
 use crate::handover::{self, Action, Decision, Situation};
 use crate::identity::{Identity, Stamp};
-use crate::image::{self, Image};
+use crate::image::Image;
 use crate::pending::Change;
 use crate::pinned::Pinned;
-use crate::sqlite::{Connection, SharedIndex, SqliteError};
+use crate::sqlite::{Connection, SharedIndex};
 use crate::wal_index::WalIndexHeader;
 use crate::wal_range;
 
-/// How often the files at the path are compared with those that are open.
-pub const IDENTITY_INTERVAL: Duration = Duration::from_secs(5);
-/// A second connection that was not needed for this long is closed.
-const SPARE_KEPT: Duration = Duration::from_secs(10);
+mod capture;
+mod files;
+mod relief;
+mod rollback;
 
 /// Counters of one database, for status and for deciding when something deserves a warning.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,15 +59,15 @@ enum Watch {
 pub struct Attached {
     // The view of the wal-index stands before the connections: it must be dropped first.
     watch: Watch,
-    pub(crate) holder: Connection,
-    pub(crate) spare: Option<Connection>,
-    pub(crate) spare_used: Instant,
-    pub(crate) path: PathBuf,
+    holder: Connection,
+    spare: Option<Connection>,
+    spare_used: Instant,
+    path: PathBuf,
     identity: Identity,
     identity_checked: Instant,
     parked_stamp: Option<Stamp>,
-    pub(crate) gave_way: Option<Instant>,
-    pub(crate) situation: Situation,
+    gave_way: Option<Instant>,
+    situation: Situation,
     incarnation: Incarnation,
     hashes: PageHashes,
     txid: Txid,
@@ -75,7 +75,7 @@ pub struct Attached {
     is_first: bool,
     noticed: Option<Millis>,
     last_commit: Option<Millis>,
-    pub(crate) counters: Counters,
+    counters: Counters,
 }
 
 impl Attached {
@@ -122,7 +122,7 @@ impl Attached {
             spare_used: now.0,
             path: path.to_owned(),
             identity,
-            identity_checked: staggered(now.0, known.incarnation),
+            identity_checked: files::staggered(now.0, known.incarnation),
             parked_stamp,
             gave_way: None,
             situation,
@@ -233,187 +233,12 @@ impl Attached {
         }
     }
 
-    fn hand_over_wal(
-        &mut self,
-        shared: SharedIndex,
-        now: (Instant, Millis),
-    ) -> Result<(), CaptureError> {
-        let mut old = self.replace_holder(shared, now)?;
-        old.end_read();
-        self.spare = Some(old);
-        self.spare_used = now.0;
-        Ok(())
-    }
-
-    /// The steps of C1 but the last: returns the old read transaction, still open.
-    fn replace_holder(
-        &mut self,
-        shared: SharedIndex,
-        now: (Instant, Millis),
-    ) -> Result<Connection, CaptureError> {
-        let before = shared.peek().backfilled;
-        let mut next = self.take_spare()?;
-        let snapshot = next.begin_read()?;
-        if let Some(snapshot) = &snapshot {
-            if snapshot.page_size() != Some(self.hashes.page_size()) {
-                return Err(CaptureError::continuity("the page size changed"));
-            }
-            let mut captured =
-                wal_range::capture(&next, self.situation.position.as_ref(), snapshot)?;
-            self.fill_growth(&mut captured, &next, snapshot, shared)?;
-            self.absorb(captured, snapshot.pages(), now.1);
-        }
-        let old = std::mem::replace(&mut self.holder, next);
-        self.settle(snapshot, before, shared.peek().backfilled, now.0);
-        Ok(old)
-    }
-
-    /// Captures up to the snapshot that the held read transaction has, of the log that we stand in.
-    pub(crate) fn capture_held(
-        &mut self,
-        snapshot: &WalIndexHeader,
-        shared: SharedIndex,
-        now: Millis,
-    ) -> Result<(), CaptureError> {
-        let position = self.situation.position;
-        let mut captured = wal_range::capture(&self.holder, position.as_ref(), snapshot)?;
-        self.fill_growth(&mut captured, &self.holder, snapshot, shared)?;
-        self.absorb(captured, snapshot.pages(), now);
-        Ok(())
-    }
-
-    /// Notes where we stand after a hand-over.
-    pub(crate) fn settle(
-        &mut self,
-        snapshot: Option<WalIndexHeader>,
-        before: u32,
-        after: u32,
-        now: Instant,
-    ) {
-        let last_frame = snapshot.map_or(0, |snapshot| snapshot.last_frame());
-        let s = &mut self.situation;
-        if snapshot != s.position {
-            s.last_change = now;
-            s.checkpoint_wanted = true;
-            s.may_be_waited_for = true;
-        }
-        let was_parked = std::mem::replace(
-            &mut s.parked,
-            last_frame == 0 || before == last_frame && after == last_frame,
-        );
-        let confirmed = s.confirm_at.is_some_and(|at| now >= at);
-        s.confirm_at = match (s.parked, was_parked) {
-            (true, false) => Some(now + handover::PARK_CONFIRM),
-            (true, true) if !confirmed => s.confirm_at,
-            _ => None,
-        };
-        s.position = snapshot;
-        s.last_handover = now;
-        s.previous = None;
-        s.wal_bytes = wal_range::wal_bytes(last_frame, self.hashes.page_size());
-        self.noticed = None;
-        self.counters.handovers += 1;
-        self.parked_stamp = self.is_surely_parked().then(|| Stamp::of(&self.path)).flatten();
-    }
-
-    /// A database may grow by pages that no frame carries (free pages that SQLite need not write). They
-    /// are read as SQLite would read them, so that every page of a database has an image somewhere.
-    fn fill_growth(
-        &self,
-        captured: &mut wal_range::Captured,
-        next: &Connection,
-        snapshot: &WalIndexHeader,
-        shared: SharedIndex,
-    ) -> Result<(), CaptureError> {
-        let grown = self.hashes.page_count() + 1..=snapshot.pages();
-        let lock_page = self.hashes.page_size().lock_page();
-        let missing: Vec<_> = grown
-            .filter_map(PageNo::new)
-            .filter(|pgno| *pgno != lock_page && !captured.pages.contains_key(pgno))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let image = Image::open(next, Some(snapshot), Some(&shared))?;
-        for pgno in missing {
-            captured.pages.insert(pgno, image.page(pgno)?);
-        }
-        Ok(())
-    }
-
-    fn absorb(&mut self, captured: wal_range::Captured, pages_after: u32, noticed: Millis) {
-        if captured.commits == 0 {
-            return;
-        }
-        let before = self.hashes.checksum();
-        let resized = self.hashes.page_count() != pages_after;
-        self.hashes.resize(pages_after);
-        let mut pages = BTreeMap::new();
-        for (pgno, mut page) in captured.pages {
-            if pgno.get() == 1 {
-                image::normalize_page_one(&mut page, pages_after);
-            }
-            let hash = page_hash(pgno, &page);
-            let changed = self.hashes.get(pgno) != Some(hash);
-            if changed || pgno.get() == 1 && resized {
-                self.hashes.set(pgno, hash);
-                pages.insert(pgno, page);
-            }
-        }
-        let first = self.txid.next();
-        self.txid = Txid::new(self.txid.get() + captured.commits);
-        let oldest_commit = self.noticed.unwrap_or(noticed);
-        self.push(Change {
-            incarnation: self.incarnation,
-            page_size: self.hashes.page_size(),
-            pages_after,
-            pages,
-            txids: (first, self.txid),
-            checksums: (before, self.hashes.checksum()),
-            oldest_commit,
-            is_diff: false,
-            is_first: false,
-        });
-    }
-
     fn push(&mut self, change: Change) {
         self.last_commit = Some(change.oldest_commit);
         match &mut self.pending {
             Some(pending) => pending.merge(change),
             None => self.pending = Some(change),
         }
-    }
-
-    fn compare_file(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        let stamp = Stamp::of(&self.path);
-        self.holder.begin_read()?;
-        let result = self.compare_locked(now.1);
-        self.holder.end_read();
-        let (hashes, change) = result?;
-        self.hashes = hashes;
-        if let Some(mut change) = change {
-            change.oldest_commit = self.noticed.unwrap_or(now.1);
-            self.txid = change.txids.1;
-            self.push(change);
-        }
-        self.watch = Watch::File(stamp);
-        self.noticed = None;
-        self.counters.handovers += 1;
-        self.situation.last_change = now.0;
-        Ok(())
-    }
-
-    fn compare_locked(&self, now: Millis) -> Result<(PageHashes, Option<Change>), CaptureError> {
-        if is_in_wal_mode(&self.holder)? {
-            return Err(CaptureError::continuity("the database was switched to WAL mode"));
-        }
-        let image = Image::open(&self.holder, None, None)?;
-        if image.page_size() != self.hashes.page_size() {
-            return Err(CaptureError::continuity("the page size changed"));
-        }
-        let known =
-            Known { incarnation: self.incarnation, txid: self.txid, hashes: self.hashes.clone() };
-        compare(&image, &known, now)
     }
 
     /// Leaves a read transaction open on exactly the captured state, for copying a base from it while
@@ -440,29 +265,6 @@ impl Attached {
             }
             Watch::File(_) => self.pin_file(now),
         }
-    }
-
-    fn pin_file(&mut self, now: (Instant, Millis)) -> Result<Pinned, CaptureError> {
-        self.compare_file(now)?;
-        if self.is_first {
-            self.pending = None;
-        }
-        let mut connection = Connection::open(&self.path)?;
-        connection.begin_read()?;
-        if self.pending.is_some() || !self.is_still() {
-            return Err(CaptureError::Locked(SqliteError {
-                operation: "pin the state for a base",
-                code: 5,
-                message: "the database changed just now".into(),
-            }));
-        }
-        Ok(Pinned {
-            shared: None,
-            connection,
-            snapshot: None,
-            hashes: self.hashes.clone(),
-            alive: Arc::default(),
-        })
     }
 
     /// Takes what was captured since the last call. For the first change of an incarnation it is called
@@ -496,12 +298,6 @@ impl Attached {
         }
     }
 
-    /// True if [`Self::check_periodically`] has something to do.
-    #[must_use]
-    pub fn is_check_due(&self, now: Instant) -> bool {
-        now.duration_since(self.identity_checked) >= IDENTITY_INTERVAL
-    }
-
     /// What keeps the log short, to be asked after a hand-over.
     #[must_use]
     pub fn relief(&self, now: Instant) -> Action {
@@ -511,76 +307,19 @@ impl Attached {
         }
     }
 
-    /// The pace of the periodic check that the files at the path are those that are open.
-    ///
-    /// # Errors
-    /// [`CaptureError::Replaced`], or continuity when a parked database was written behind SQLite's back.
-    pub fn check_periodically(&mut self, now: Instant) -> Result<(), CaptureError> {
-        if !self.is_check_due(now) {
-            return Ok(());
-        }
-        self.identity_checked = now;
-        self.check_identity()?;
-        self.check_parked()?;
-        if now.duration_since(self.spare_used) >= SPARE_KEPT {
-            self.spare = None;
-        }
-        Ok(())
-    }
-
-    /// While we hold read lock 0 no checkpoint can write the file: if it changed, somebody copied over it.
-    /// The stamp is taken when the lock is, so that a change before the first check is seen too.
-    fn check_parked(&self) -> Result<(), CaptureError> {
-        let is_in_wal_mode = matches!(self.watch, Watch::Wal(_));
-        if !is_in_wal_mode || !self.is_surely_parked() || !self.is_still() {
-            return Ok(());
-        }
-        if self.parked_stamp == Stamp::of(&self.path) {
-            return Ok(());
-        }
-        Err(CaptureError::continuity("the file was written without SQLite"))
-    }
-
-    pub(crate) fn shared_index(&self) -> Option<SharedIndex> {
+    fn shared_index(&self) -> Option<SharedIndex> {
         match self.watch {
             Watch::Wal(shared) => Some(shared),
             Watch::File(_) => None,
         }
     }
 
-    fn is_surely_parked(&self) -> bool {
-        self.situation.parked && self.situation.confirm_at.is_none()
-    }
-
-    pub(crate) fn check_identity(&self) -> Result<(), CaptureError> {
-        let now = Identity::of(&self.path);
-        let replaced = |what| Err(CaptureError::Replaced { what });
-        if now.database != self.identity.database {
-            return replaced("the database file");
-        }
-        if matches!(self.watch, Watch::Wal(_)) {
-            if now.wal != self.identity.wal {
-                return replaced("the -wal file");
-            }
-            if now.shm != self.identity.shm {
-                return replaced("the -shm file");
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn take_spare(&mut self) -> Result<Connection, CaptureError> {
+    fn take_spare(&mut self) -> Result<Connection, CaptureError> {
         match self.spare.take() {
             Some(spare) => Ok(spare),
             None => Ok(Connection::open(&self.path)?),
         }
     }
-}
-
-/// Spreads the periodic checks of many databases that were attached together over the interval.
-fn staggered(now: Instant, incarnation: Incarnation) -> Instant {
-    let share = u32::from(incarnation.as_bytes()[0]);
-    now.checked_sub(IDENTITY_INTERVAL * share / 256).unwrap_or(now)
 }
 
 fn watch_of(
