@@ -23,7 +23,7 @@ WRITING = {
     "keep": 400,  # rows that are kept
     "synchronous": "NORMAL",
 }
-READING = {"kind": "fresh", "hold": 1.0, "pause": 0}  # seconds: of a long transaction, between two reads
+READING = {"kind": "fresh", "hold": 1.0}  # seconds of a long transaction
 ACCOUNTS, AMOUNT, WIDE = 100, 1000, 160
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bank(id INTEGER PRIMARY KEY, amount INTEGER);
@@ -223,7 +223,6 @@ class Reader:
         while not self.listen():
             try:
                 self.read()
-                time.sleep(self.options["pause"])
             except (Wrong, sqlite3.Error) as error:
                 self.report["wrong"] = f"{type(error).__name__}: {error}"
                 break

@@ -71,12 +71,6 @@ impl Ledger {
         Self::start("read", database, &options)
     }
 
-    /// Starts a reader that opens a connection now and then: about half of the time nobody reads.
-    #[must_use]
-    pub fn look_in(database: &Path) -> Self {
-        Self::start("read", database, &json!({"kind": "fresh", "pause": 0.02}))
-    }
-
     fn start(role: &str, database: &Path, options: &Value) -> Self {
         let options = options.to_string();
         let arguments = [role.as_ref(), database.as_ref(), options.as_ref()];

@@ -1,8 +1,9 @@
 //! The primary's file becomes another one, with another page size or another life, while the standby is read.
 
 use std::path::Path;
+use std::time::Duration;
 
-use e2e::{App, Fleet, Ledger, Reading, Shipper, Standby, shared};
+use e2e::{App, Fleet, Ledger, Reading, Rng, Shipper, Standby, scale, shared, until};
 use serde_json::json;
 
 /// Writes so many commits into a new database of this page size.
@@ -48,7 +49,7 @@ fn a_new_page_size_waits_for_readers_who_keep_the_old_state() {
     fleet.finish(shipper);
 }
 
-/// Readers that come and go see the old state or the new one, whichever page sizes follow on each other.
+/// Readers that come and go without a pause see the old state or the new one, whichever page sizes follow on each other.
 #[test]
 fn page_sizes_change_under_readers_that_come_and_go() {
     let _turn = shared();
@@ -58,7 +59,7 @@ fn page_sizes_change_under_readers_that_come_and_go() {
     let mut shipper = fleet.ship();
     let follower = standby.follow();
     standby.await_equal(&fleet);
-    let mut readers = [(); 2].map(|()| Ledger::look_in(&standby.db("a")));
+    let mut readers = [(); 2].map(|()| Ledger::read(&standby.db("a"), Reading::Fresh));
     let mut commits = 20;
     for page_size in [65_536, 1_024, 4_096, 512] {
         shipper = change_page_size(&fleet, shipper, page_size);
@@ -77,6 +78,47 @@ fn page_sizes_change_under_readers_that_come_and_go() {
     }
     standby.await_equal(&fleet);
     assert_eq!(follower.terminate(), 0);
+    fleet.finish(shipper);
+}
+
+/// Wherever the exchange of the content is cut short, what readers see is the old state or the new one, and the next
+/// follower goes on from there.
+#[test]
+fn a_follower_killed_while_the_page_size_changes_leaves_a_whole_state() {
+    let _turn = shared();
+    let mut rng = Rng::seeded("page-size-killed");
+    let fleet = Fleet::new("page-size-killed", &["a"]).sync_interval("20ms");
+    let standby = Standby::of(&fleet);
+    let options = json!({"commits": 150, "page_size": 1024, "bytes": 150_000});
+    Ledger::write(&fleet.db("a"), &options).finish();
+    let mut shipper = fleet.ship();
+    fleet.await_shipped("a");
+    standby.catch_up();
+    let mut readers = [(); 2].map(|()| Ledger::read(&standby.db("a"), Reading::Fresh));
+    let mut cut_short = 0;
+    for page_size in [8_192, 512, 4_096, 1_024].repeat(usize::try_from(scale()).expect("small")) {
+        shipper = change_page_size(&fleet, shipper, page_size);
+        let commits = fill(&fleet.db("a"), 4_096, 1);
+        fleet.await_shipped("a");
+        let follower = standby.follow();
+        let journal = standby.databases().join("a.db-journal");
+        until("an exchange", || journal.exists().then_some(()));
+        std::thread::sleep(rng.moment(Duration::from_millis(200)));
+        follower.kill();
+        cut_short += u64::from(journal.exists());
+        let follower = standby.follow();
+        for reader in &mut readers {
+            assert!(reader.sees(commits), "page size {page_size}: {}", reader.report());
+        }
+        standby.await_equal(&fleet);
+        assert_eq!(follower.terminate(), 0);
+    }
+    println!("{cut_short} exchanges cut short");
+    for reader in readers {
+        let report = reader.stop();
+        println!("{report}");
+        assert!(report.get("wrong").is_none(), "{report}");
+    }
     fleet.finish(shipper);
 }
 

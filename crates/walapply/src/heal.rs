@@ -5,7 +5,7 @@
 //! object, proven by its checksum before readers can see it.
 //!
 //! Where the file is a readable database with the same page size, only pages that differ are fetched and written, in one transaction under the
-//! eyes of its readers. Else a new file is put in place; see `replica::install` for what that waits for.
+//! eyes of its readers. Else a whole new image is put in place; see `replica::install` for what that waits for.
 //!
 //! A crash leaves the old state or the new one, and at most a hidden temporary file.
 
@@ -140,13 +140,10 @@ impl Work<'_> {
         install::ensure_unread(&self.place.path)?;
         let prepared = self.prepare(&mut self.feed())?;
         let pages_written = prepared.pages_written;
-        prepared.replace()?;
-        Ok(Rebuilt {
-            replica: self.reopen()?,
-            manner: Manner::Replaced,
-            pages_written,
-            evidence: None,
-        })
+        prepared.exchange()?;
+        // Writes nothing but page 1, and proves the rest.
+        let rebuilt = self.repair(self.reopen()?, Manner::Replaced)?;
+        Ok(Rebuilt { pages_written, ..rebuilt })
     }
 
     fn replace_broken(&self, error: &ApplyError) -> Result<Rebuilt, ApplyError> {

@@ -14,10 +14,12 @@
 //! No file of a database is ever opened by a plain file call here: closing that descriptor would drop the POSIX locks that SQLite
 //! holds in this process (sqlite.org/howtocorrupt.html, 2.2).
 
+mod exchange;
+
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libsqlite3_sys as ffi;
 use rusqlite::config::DbConfig;
@@ -43,6 +45,8 @@ const VERSION_MIN: c_int = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for other connections to close; whoever wants the database alone asks again later.
 const ALONE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Pause between two tries: readers that come and go all the time leave it to nobody for no longer than this.
+const ALONE_PAUSE: Duration = Duration::from_micros(200);
 /// A `-wal` file that grew beyond this is cut back when it is next restarted.
 const WAL_KEPT_BYTES: u64 = 16 << 20;
 
@@ -359,16 +363,24 @@ impl Checker {
     /// Opens the database for ourselves alone: every other process is kept out until this connection is closed, which
     /// then uses no `-shm` and deletes nothing. [`ApplyError::Busy`] when another connection that has read it is open.
     ///
-    /// The locking mode must be set before anything is read: a WAL that is open already stays shared.
+    /// The locking mode must be set before anything is read: a WAL that is open already stays shared. Under the read-only
+    /// mark it is the opening of the WAL that takes the lock, and the transaction is one that reads; in a rollback
+    /// mode, where an exchange that was cut short may have left the file, it is the transaction.
     pub(crate) fn open_alone(path: &Path) -> Result<Self, ApplyError> {
-        let checker = Self::connect(path)?;
+        let mut checker = Self::connect(path)?;
         let keep_files =
             checker.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         keep_files.map_err(sqlite(path, "keeping files on close"))?;
-        let timeout = checker.connection.busy_timeout(ALONE_TIMEOUT);
-        timeout.map_err(sqlite(path, "setting the lock timeout"))?;
+        let deadline = Instant::now() + ALONE_TIMEOUT;
+        let patience = move |_| {
+            std::thread::sleep(ALONE_PAUSE);
+            Instant::now() < deadline
+        };
+        let set = checker.connection.busy_handler(Some(patience));
+        set.map_err(sqlite(path, "setting the lock timeout"))?;
         checker.execute("PRAGMA locking_mode=EXCLUSIVE")?;
         checker.user_version()?;
+        checker.execute("BEGIN EXCLUSIVE; COMMIT")?;
         checker.set_up()?;
         Ok(checker)
     }

@@ -1,11 +1,12 @@
 //! Putting a whole database file in place: the first base, a new page size, a file beyond repair.
 //!
-//! A file is written beside its place, checked, synced and renamed; its first page carries the read-only mark from the
-//! beginning. A crash before the rename leaves `.NAME.db.installing`, which the next installation removes.
+//! A file is written beside its place, checked, and synced; its first page carries the read-only mark from the beginning.
+//! Where nothing stands it is renamed into place; a crash before that leaves `.NAME.db.installing`, which the next
+//! installation removes.
 //!
-//! An existing database is replaced only while no other connection reads it: a reader that kept the old file open would
-//! mix it with the new file's `-wal`. Its content is the new one without this wherever the page size is the same: then
-//! the pages that differ are applied as an ordinary change.
+//! An existing database keeps its file, and is given the new content while no other connection reads it; see
+//! `sqlite::exchange`. Whoever opened it before and reads afterwards sees the new content. Where the page size is the same
+//! none of this is needed: then the pages that differ are applied as an ordinary change.
 //!
 //! A 0-byte file is not replaced at all but grown in place: a reader that has it open finds the content there.
 
@@ -85,26 +86,11 @@ impl Prepared {
         files::sync_folder(&self.path)
     }
 
-    /// Replaces a readable database, unless somebody reads it ([`ApplyError::Busy`]).
-    ///
-    /// Order: keep everybody out; move all of the old WAL into the old file, so that it is whole without it; remove the
-    /// empty companions; rename; let go. A crash between any two steps leaves the old database or the new one.
-    pub(crate) fn replace(self) -> Result<(), ApplyError> {
-        let old = Checker::open_alone(&self.path)?;
-        old.checkpoint_truncate()?;
-        self.inherit_permissions()?;
-        files::remove(&files::companion(&self.path, "-wal"))?;
-        files::remove(&files::companion(&self.path, "-shm"))?;
-        self.place()
-    }
-}
-
-impl Prepared {
-    /// Whoever could read the former file can read the new one.
-    fn inherit_permissions(&self) -> Result<(), ApplyError> {
-        let former = fs::metadata(&self.path).map_err(ApplyError::file(&self.path, "looking"))?;
-        fs::set_permissions(&self.temporary, former.permissions())
-            .map_err(ApplyError::file(&self.temporary, "setting the permissions"))
+    /// Gives a readable database this content, unless somebody reads it ([`ApplyError::Busy`]). Others wait for as
+    /// long as writing it takes. A crash leaves the old content or the new one.
+    pub(crate) fn exchange(self) -> Result<(), ApplyError> {
+        Checker::open_alone(&self.path)?.exchange_content(&self.temporary)?;
+        files::remove(&self.temporary)
     }
 }
 

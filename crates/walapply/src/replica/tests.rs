@@ -302,15 +302,87 @@ fn a_new_page_size_waits_for_readers() {
     };
     let reader = Connection::open(&standby).unwrap();
     let _: i64 = reader.query_row("SELECT count(*) FROM data", [], |row| row.get(0)).unwrap();
-    let error = prepare().replace().unwrap_err();
+    let error = prepare().exchange().unwrap_err();
     assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
     assert_equal(&standby, &former);
     drop(reader);
-    prepare().replace().unwrap();
+    prepare().exchange().unwrap();
     assert_equal(&standby, &wide);
-    assert!(!files::companion(&standby, "-journal").exists());
+    assert!(!files::companions_present(&standby).unwrap());
     assert_eq!(ready(&standby).checksum(), wide.checksum());
     assert_eq!(integrity(&standby), "ok");
+}
+
+/// A connection opens the file at once and asks for a lock only when it reads: the exchange cannot wait for it. With the
+/// content in another file it read the former one together with the `-wal` of the new one.
+#[test]
+fn who_opened_the_file_before_a_new_page_size_and_reads_afterwards_sees_the_new_content() {
+    for (narrow, wide) in [(512, 65536), (65536, 512), (4096, 8192), (8192, 1024)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let standby = scratch.path().join("a standby?#%.db");
+        let former = Source::create(&scratch.path().join("former.db"), narrow, "UTF-8", 20).image();
+        install(&standby, &former);
+        let late = Connection::open(&standby).unwrap();
+        let mut source = Source::create(&scratch.path().join("source.db"), wide, "UTF-8", 21);
+        let mut image = source.image();
+        exchange(&standby, &image);
+        let mut replica = ready(&standby);
+        assert_eq!(replica.checksum(), image.checksum());
+        for _ in 0..10 {
+            source.mutate();
+            let next = source.image();
+            apply(&mut replica, &image, &next).unwrap();
+            image = next;
+            let seen: String =
+                late.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            assert_eq!(seen, "ok", "{narrow} to {wide}");
+            let pages: u32 = late.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+            assert_eq!(pages as usize, image.pages.len());
+        }
+        assert_equal(&standby, &image);
+    }
+}
+
+/// What a crash in the middle of an exchange leaves: the former content outside WAL mode.
+#[test]
+fn an_exchange_that_was_cut_short_goes_on_to_any_content() {
+    for page_size in [4096, 8192] {
+        let scratch = tempfile::tempdir().unwrap();
+        let standby = scratch.path().join("standby.db");
+        let former = Source::create(&scratch.path().join("former.db"), 4096, "UTF-8", 22).image();
+        let mut unmarked = former.pages.clone();
+        unmarked[0][WRITE_VERSION_AT..WRITE_VERSION_AT + 2].fill(1);
+        std::fs::write(&standby, unmarked.concat()).unwrap();
+        let path = scratch.path().join("next.db");
+        let next = Source::create(&path, page_size, "UTF-8", 23).image();
+        let mut replica = ready(&standby);
+        assert_eq!(replica.checksum(), former.checksum());
+        if page_size == 4096 {
+            let pages = next.changes_since(&former);
+            let target = next.target(None, "another life");
+            replica.apply(&target, &mut |sink| give(&pages, sink)).unwrap();
+            drop(replica);
+        } else {
+            drop(replica);
+            let reader = Connection::open(&standby).unwrap();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+            let error = install::ensure_unread(&standby).unwrap_err();
+            assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
+            drop(reader);
+            exchange(&standby, &next);
+        }
+        assert_equal(&standby, &next);
+        assert!(Checker::open(&standby).unwrap().outline().unwrap().is_marked());
+        assert_eq!(integrity(&standby), "ok");
+    }
+}
+
+fn exchange(standby: &Path, image: &Image) {
+    let pages = image.changes_since(&Image { page_size: image.page_size, pages: Vec::new() });
+    let target = image.target(None, "new life");
+    let prepared =
+        install::prepare(standby, image.page_size, &target, &mut |sink| give(&pages, sink));
+    prepared.unwrap().exchange().unwrap();
 }
 
 #[test]
