@@ -14,8 +14,11 @@ use crate::fleet::Fleet;
 use crate::member::Member;
 use crate::ownership::Owned;
 
-/// How often the thread looks for work.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Longest wait for the news that a base is wanted.
+const LISTEN_MAX: Duration = Duration::from_secs(10);
+/// How long a database is waited for that another thread is looking at. Who works on it longer than that
+/// tells afterwards what it wants.
+const GLANCE_MAX: Duration = Duration::from_millis(10);
 /// Pause after the store did not take a part.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,32 +55,24 @@ impl BaseMaker {
         }
     }
 
-    /// Makes bases until `stop`.
+    /// Makes bases until `stop`. Whoever sets it rings the bell for bases.
     pub fn run(&self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            match self.next() {
-                Some(member) => self.make(&member, stop),
-                None => std::thread::sleep(LOOK_INTERVAL),
+            let bell = &self.fleet.news().bases_wanted;
+            if bell.wait(LISTEN_MAX)
+                && let Some(member) = self.smallest()
+            {
+                // There may be more than this one.
+                bell.ring();
+                self.make(&member, stop);
             }
         }
-    }
-
-    fn next(&self) -> Option<Arc<Member>> {
-        if !self.fleet.news().bases_wanted.swap(false, Ordering::AcqRel) {
-            return None;
-        }
-        let found = self.smallest();
-        if found.is_some() {
-            // There may be more than this one.
-            self.fleet.news().bases_wanted.store(true, Ordering::Release);
-        }
-        found
     }
 
     fn smallest(&self) -> Option<Arc<Member>> {
         let wants = |member: &Arc<Member>| {
             member
-                .try_database(Duration::ZERO)
+                .try_database(GLANCE_MAX)
                 .filter(|database| database.wants_base())
                 .map(|database| database.size())
         };

@@ -158,6 +158,7 @@ pub struct Database {
     spec: Spec,
     state: State,
     condition: Condition,
+    glanced: Option<Millis>,
     complained: Option<(Instant, Condition)>,
     file: Option<FileId>,
     shipped: Option<Shipped>,
@@ -186,6 +187,7 @@ impl Database {
             spec,
             state: State::Detached { retry_at: now, captured },
             condition: Condition::Starting,
+            glanced: None,
             complained: None,
             file,
             shipped,
@@ -305,10 +307,14 @@ impl Database {
 
     /// A glance that costs no system call while nothing happens: what there is to [`Self::work`] on, and
     /// when to glance again.
+    ///
+    /// A commit that it finds counts as made when the glance before was, so that what is promised of the
+    /// age of commits holds however seldom it is looked.
     pub fn glance(&mut self, now: Now) -> (Option<Action>, Instant) {
+        let before = self.glanced.replace(now.1).unwrap_or(now.1);
         match &mut self.state {
             State::Attached(attached) => {
-                let decision = attached.glance(now);
+                let decision = attached.glance((now.0, before.min(now.1)));
                 let is_due = decision.action != Action::Wait;
                 (is_due.then_some(decision.action), decision.next_peek)
             }
@@ -324,7 +330,10 @@ impl Database {
     pub fn is_routine_due(&self, now: Instant) -> bool {
         match &self.state {
             State::Attached(attached) => attached.is_check_due(now),
-            State::Detached { retry_at, .. } => self.condition.is_absence() && now >= *retry_at,
+            // These looks are made together and at a distance: one that comes early is better than a late one.
+            State::Detached { retry_at, .. } => {
+                self.condition.is_absence() && now + LOOK_INTERVAL / 2 >= *retry_at
+            }
         }
     }
 
@@ -386,6 +395,7 @@ impl Database {
         self.file = Some(file);
         self.base = Base::Idle;
         self.state = State::Attached(Box::new(attached));
+        self.glanced = Some(now.1);
         self.condition = Condition::Live;
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod assemble;
 pub mod attached;
 pub mod base;
 pub mod bases;
+pub mod bell;
 pub mod check;
 pub mod cli;
 pub mod compare;

@@ -1,11 +1,14 @@
 //! The `walship` program.
 
+use std::io;
 use std::process::ExitCode as ProcessExit;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::config::WalshipConfig;
 use console::{ExitCode, Failure, cli};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use store::clock::SystemClock;
 use walship::cli::{Cli, Command, ReplicateArgs};
 use walship::replicate::{Options, replicate};
@@ -28,11 +31,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 fn run_replicate(args: &ReplicateArgs, json: bool) -> Result<(), Failure> {
     let config: WalshipConfig = args.config.load()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
-    }
+    let stop = stop_by_signal().map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
     let options = Options { once: args.once };
     let status = replicate(&config, options, Arc::new(SystemClock), &stop)?;
     if json {
@@ -40,4 +39,19 @@ fn run_replicate(args: &ReplicateArgs, json: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
     }
     Ok(())
+}
+
+/// What a signal to end the program sets, waking this thread. It is set by a thread that waits for nothing
+/// else, so that no other has to look again and again.
+fn stop_by_signal() -> io::Result<Arc<AtomicBool>> {
+    let (stop, waiting) = (Arc::new(AtomicBool::new(false)), std::thread::current());
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let set = Arc::clone(&stop);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            set.store(true, Ordering::Relaxed);
+            waiting.unpark();
+        }
+    })?;
+    Ok(stop)
 }

@@ -4,13 +4,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use segment::{BaseRecord, DbId, Millis, Txid};
 
 use crate::assemble::Receipt;
-use crate::database::{Condition, Database, Spec};
+use crate::bell::Bell;
+use crate::database::{Condition, Database, Now, Spec};
+use crate::handover::Action;
 
 /// A database of the fleet, shared between threads.
 pub struct Member {
@@ -108,11 +110,21 @@ impl Member {
         self.is_queued.load(Ordering::Acquire)
     }
 
-    /// Marks it as being worked on until what is returned is dropped.
+    /// Marks it as being worked on until what is returned is dropped; `None` if somebody is already.
     #[must_use]
-    pub fn queue(self: &Arc<Self>) -> Queued {
-        self.is_queued.store(true, Ordering::Release);
-        Queued(Arc::clone(self))
+    pub fn queue(self: &Arc<Self>) -> Option<Queued> {
+        let is_free = !self.is_queued.swap(true, Ordering::AcqRel);
+        is_free.then(|| Queued(Arc::clone(self)))
+    }
+
+    /// Glances at the database; `None` if somebody is working on it.
+    #[must_use]
+    pub fn glance(&self, now: Now) -> Option<Glance> {
+        if self.is_queued() {
+            return None;
+        }
+        let (action, next) = self.at_once()?.glance(now);
+        Some(Glance { action, next })
     }
 
     /// When the oldest change that can be shipped was noticed, by the last report, and how long it may wait.
@@ -149,6 +161,15 @@ impl Member {
     }
 }
 
+/// What a glance found.
+#[derive(Debug, Clone, Copy)]
+pub struct Glance {
+    /// What is to be done, if anything.
+    pub action: Option<Action>,
+    /// When to glance again.
+    pub next: Instant,
+}
+
 /// Work on a member that is under way, also when it ends by a panic.
 pub struct Queued(Arc<Member>);
 
@@ -170,7 +191,7 @@ impl Drop for Queued {
 #[derive(Debug, Default)]
 pub struct News {
     /// Some database may need a base.
-    pub bases_wanted: AtomicBool,
+    pub bases_wanted: Bell,
     /// The log may not know the condition of some database, or a base of it.
     pub records_wanted: AtomicBool,
 }
@@ -178,7 +199,7 @@ pub struct News {
 impl News {
     fn tell(&self, database: &Database, is_condition_new: bool) {
         if database.wants_base() {
-            self.bases_wanted.store(true, Ordering::Release);
+            self.bases_wanted.ring();
         }
         if is_condition_new || database.has_base_record() {
             self.records_wanted.store(true, Ordering::Release);

@@ -37,8 +37,6 @@ use crate::watch::Watch;
 
 /// How often the configuration's patterns are looked through.
 const DISCOVER_INTERVAL: Duration = Duration::from_secs(5);
-/// Longest sleep of the flushing thread, so that it notices being told to stop.
-const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How often a quiet log is checked for a successor and for credentials.
 const OWNER_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause after the store failed, and its longest.
@@ -59,7 +57,7 @@ pub struct Options {
 }
 
 /// Runs until `stop` is set, the log is lost to another owner, or, with `once`, everything is shipped.
-/// Returns how things stood at the end.
+/// Whoever sets `stop` unparks the thread that called this. Returns how things stood at the end.
 ///
 /// # Errors
 /// With the exit code that the situation has.
@@ -281,7 +279,7 @@ impl Running {
             if left.is_zero() {
                 return;
             }
-            std::thread::sleep(left.min(SLEEP_MAX));
+            std::thread::park_timeout(left);
         }
     }
 
@@ -344,6 +342,8 @@ impl Running {
 
     fn end(&mut self) {
         self.halt.store(true, Ordering::Relaxed);
+        self.fleet.news().bases_wanted.ring();
+        self.threads.iter().for_each(|thread| thread.thread().unpark());
         self.keeper.keep(self.flusher.durable());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

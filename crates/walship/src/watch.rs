@@ -1,51 +1,68 @@
 //! The thread that glances at every database and hands work to the pool. It never waits for a database.
 //!
-//! A database is glanced at when it is due, and only then touched: what an idle fleet costs is a few
-//! glances a second. Those of idle databases are moved to common instants, so that the thread wakes once
-//! for many.
+//! Waking a thread costs more than glancing at a database, so what an idle fleet costs is the number of
+//! wakes: far instants are moved to common ones, and the looks at files, which take system calls, are
+//! handed to the pool together, once a second.
+//!
+//! Nobody waits for a look that hangs: a database is marked as being worked on only when its turn has come,
+//! and the next round hands over the others again.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use segment::DbId;
 
-use crate::database::Now;
 use crate::fleet::Fleet;
 use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK, RESTING_PEEK};
-use crate::member::{Member, Queued};
+use crate::member::{Glance, Member};
 
 /// Shortest sleep between two rounds.
 const ROUND_MIN: Duration = Duration::from_millis(1);
 /// Longest sleep, after which new databases are noticed.
-const ROUND_MAX: Duration = Duration::from_millis(250);
+const ROUND_MAX: Duration = Duration::from_millis(500);
+/// A database that was glanced at every [`RESTING_PEEK`] for this long and never moved is asleep.
+const ASLEEP_AFTER: Duration = Duration::from_secs(15);
+/// Distance of glances at a database that is asleep. A flush glances at all of them before it decides, and
+/// what it finds counts from the glance before: this delays nothing but the hand-over.
+const ASLEEP_PEEK: Duration = Duration::from_millis(500);
+/// Distance of rounds that hand looks at files to the pool.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// See the module's text.
 pub struct Watch {
     fleet: Arc<Fleet>,
     began: Instant,
     members: BTreeMap<DbId, Arc<Member>>,
-    due: BinaryHeap<Reverse<(Instant, DbId)>>,
+    agenda: BTreeMap<Instant, Vec<Watched>>,
+    next_look: Instant,
+}
+
+/// A database, and since when every glance lets it rest.
+struct Watched {
+    member: Arc<Member>,
+    rests_since: Option<Instant>,
 }
 
 impl Watch {
     /// A thread's worth of watching this fleet.
     #[must_use]
     pub fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet, began: Instant::now(), members: BTreeMap::new(), due: BinaryHeap::new() }
+        let began = Instant::now();
+        let (members, agenda) = (BTreeMap::new(), BTreeMap::new());
+        Self { fleet, began, members, agenda, next_look: began }
     }
 
-    /// Watches until `stop`.
+    /// Watches until `stop`. Whoever sets it unparks the thread.
     pub fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             self.meet_new_members();
             self.round();
             let now = Instant::now();
-            let next = self.due.peek().map_or(now + ROUND_MAX, |Reverse((at, _))| *at);
+            let next = self.agenda.first_key_value().map_or(now + ROUND_MAX, |(at, _)| *at);
             let sleep = next.saturating_duration_since(now).clamp(ROUND_MIN, ROUND_MAX);
-            std::thread::sleep(sleep);
+            std::thread::park_timeout(sleep);
         }
     }
 
@@ -55,83 +72,90 @@ impl Watch {
         }
         let now = Instant::now();
         for member in self.fleet.members() {
-            let id = member.id;
-            if self.members.insert(id, member).is_none() {
-                self.due.push(Reverse((now, id)));
+            if self.members.insert(member.id, Arc::clone(&member)).is_none() {
+                self.appoint(now, Watched { member, rests_since: None });
             }
         }
+    }
+
+    fn appoint(&mut self, at: Instant, watched: Watched) {
+        self.agenda.entry(at).or_default().push(watched);
     }
 
     /// Glances at those that are due.
     fn round(&mut self) {
         self.fleet.pool().relieve();
         let now = self.fleet.now();
-        let mut routine = Vec::new();
-        while let Some(Reverse((at, id))) =
-            self.due.peek().copied().filter(|next| next.0.0 <= now.0)
-        {
-            debug_assert!(at <= now.0, "BUG: the heap is ordered by time");
-            self.due.pop();
-            let Some(member) = self.members.get(&id) else { continue };
-            let next = glance(&self.fleet, member, now, &mut routine);
+        for mut watched in self.take_due(now.0) {
+            let next = match watched.member.glance(now) {
+                Some(Glance { action: Some(action), next }) => {
+                    dispatch(&self.fleet, &watched.member, action);
+                    next
+                }
+                Some(Glance { action: None, next }) => next,
+                None => now.0 + ACTIVE_PEEK,
+            };
             // Never again in this round, whatever is due already.
-            let next = next.unwrap_or(now.0 + ACTIVE_PEEK).max(now.0 + ROUND_MIN);
-            self.due.push(Reverse((self.common(now.0, next), id)));
+            let next = self.common(&mut watched, now.0, next.max(now.0 + ROUND_MIN));
+            self.appoint(next, watched);
         }
-        look_at_files(&self.fleet, routine);
+        if now.0 >= self.next_look {
+            self.next_look = self.on_grid(now.0 + LOOK_INTERVAL, LOOK_INTERVAL);
+            look_at_files(&self.fleet, self.unlooked(now.0));
+        }
     }
 
-    /// Moves far instants to the common one before: resting databases share one instant, idle ones another.
-    fn common(&self, now: Instant, next: Instant) -> Instant {
+    fn take_due(&mut self, now: Instant) -> Vec<Watched> {
+        let later = self.agenda.split_off(&(now + Duration::from_nanos(1)));
+        std::mem::replace(&mut self.agenda, later).into_values().flatten().collect()
+    }
+
+    /// Moves far instants to the common one before: databases at rest share one instant, idle ones another.
+    fn common(&self, watched: &mut Watched, now: Instant, next: Instant) -> Instant {
         let wait = next.saturating_duration_since(now);
-        if wait < IDLE_PEEK {
-            return next;
+        if wait < RESTING_PEEK {
+            watched.rests_since = None;
+            return if wait < IDLE_PEEK { next } else { self.on_grid(next, IDLE_PEEK) };
         }
-        let grid = if wait < RESTING_PEEK { IDLE_PEEK } else { RESTING_PEEK };
-        let past = next.duration_since(self.began).as_nanos() % grid.as_nanos();
-        next - Duration::from_nanos(u64::try_from(past).expect("BUG: shorter than the grid"))
+        let since = *watched.rests_since.get_or_insert(now);
+        if now.duration_since(since) < ASLEEP_AFTER {
+            self.on_grid(next, RESTING_PEEK)
+        } else {
+            self.on_grid(next.max(now + ASLEEP_PEEK), ASLEEP_PEEK)
+        }
     }
-}
 
-/// Glances at one database; `None` if somebody is working on it.
-fn glance(
-    fleet: &Arc<Fleet>,
-    member: &Arc<Member>,
-    now: Now,
-    routine: &mut Vec<Queued>,
-) -> Option<Instant> {
-    if member.is_queued() {
-        return None;
+    fn on_grid(&self, at: Instant, grid: Duration) -> Instant {
+        let past = at.duration_since(self.began).as_nanos() % grid.as_nanos();
+        at - Duration::from_nanos(u64::try_from(past).expect("BUG: shorter than the grid"))
     }
-    let (action, is_routine_due, next) = {
-        let mut database = member.at_once()?;
-        let (action, next) = database.glance(now);
-        (action, database.is_routine_due(now.0), next)
-    };
-    match action {
-        // The files are looked at on the way.
-        Some(action) => dispatch(fleet, member, action),
-        None if is_routine_due => routine.push(member.queue()),
-        None => {}
+
+    /// Those whose files are to be looked at.
+    fn unlooked(&self, now: Instant) -> Vec<Arc<Member>> {
+        let is_due = |member: &&Arc<Member>| {
+            !member.is_queued()
+                && member.at_once().is_some_and(|database| database.is_routine_due(now))
+        };
+        self.members.values().filter(is_due).cloned().collect()
     }
-    Some(next)
 }
 
 fn dispatch(fleet: &Arc<Fleet>, member: &Arc<Member>, action: Action) {
-    let (fleet_of_job, queued) = (Arc::clone(fleet), member.queue());
+    let Some(queued) = member.queue() else { return };
+    let fleet_of_job = Arc::clone(fleet);
     fleet.pool().run(move || queued.with(|database| database.work(action, &|| fleet_of_job.now())));
 }
 
-/// Looks at the files of those databases whose turn it is, all in one job: waking a thread costs more
-/// than the look.
-fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Queued>) {
+/// Looks at the files of these databases, all in one job: waking a thread costs more than the look.
+fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Arc<Member>>) {
     if members.is_empty() {
         return;
     }
     let fleet_of_job = Arc::clone(fleet);
     fleet.pool().run(move || {
-        for member in members {
-            member.with(|database| database.work(Action::Wait, &|| fleet_of_job.now()));
+        // Where somebody is working already, the files are looked at on the way.
+        for queued in members.iter().filter_map(Member::queue) {
+            queued.with(|database| database.work(Action::Wait, &|| fleet_of_job.now()));
         }
     });
 }
@@ -159,14 +183,23 @@ mod tests {
 
     #[test]
     fn databases_at_rest_share_an_instant() {
-        let watch = Watch::new(Arc::new(Fleet::new(Arc::new(SystemClock))));
+        let fleet = Arc::new(Fleet::new(Arc::new(SystemClock)));
+        fleet.add(absent("a.db".as_ref()));
+        let watch = Watch::new(Arc::clone(&fleet));
+        let mut watched = Watched { member: fleet.members().remove(0), rests_since: None };
         let at = |millis: u64| watch.began + Duration::from_millis(millis);
-        let next = |now: u64, peek: Duration| watch.common(at(now), at(now) + peek);
+        let mut next =
+            |now: u64, peek: Duration| watch.common(&mut watched, at(now), at(now) + peek);
         assert_eq!(next(1_001, RESTING_PEEK), at(1_200));
         assert_eq!(next(1_199, RESTING_PEEK), at(1_200));
         assert_eq!(next(1_200, RESTING_PEEK), at(1_400));
         assert_eq!(next(1_049, IDLE_PEEK), at(1_050));
         assert_eq!(next(1_049, ACTIVE_PEEK), at(1_049) + ACTIVE_PEEK);
+        assert_eq!(next(1_201, RESTING_PEEK), at(1_400));
+        assert_eq!(next(16_200, RESTING_PEEK), at(16_400));
+        assert_eq!(next(16_202, RESTING_PEEK), at(16_500), "asleep");
+        assert_eq!(next(17_001, IDLE_PEEK), at(17_050));
+        assert_eq!(next(17_050, RESTING_PEEK), at(17_200), "it has moved since");
     }
 
     /// A database that is due and stays due (it is not there) once kept a round from ending.
