@@ -51,11 +51,15 @@ pub enum PathState {
 /// # Errors
 /// The `stat` error, unless it says that nothing is there.
 pub fn look(path: &Path) -> io::Result<PathState> {
-    let metadata = match fs::metadata(path) {
+    let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PathState::Missing),
         other => other?,
     };
-    Ok(if metadata.is_dir() {
+    Ok(if metadata.is_symlink() {
+        PathState::Refused(
+            "it is a symbolic link, so its WAL stands beside the file that it points to: name that file",
+        )
+    } else if metadata.is_dir() {
         PathState::Refused("it is a folder")
     } else if !metadata.file_type().is_file() || metadata.file_type().is_fifo() {
         PathState::Refused("it is not a regular file")
@@ -133,6 +137,9 @@ mod tests {
         fs::hard_link(&path, folder.path().join("b.db")).expect("link");
         assert!(matches!(look(&path).expect("stat"), PathState::Refused(_)));
         assert!(matches!(look(folder.path()).expect("stat"), PathState::Refused(_)));
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).expect("link");
+        assert!(matches!(look(&link).expect("stat"), PathState::Refused(_)));
     }
 
     #[test]
