@@ -48,9 +48,8 @@ pub fn find_tail(store: &dyn Store) -> Result<Tail, LogError> {
 }
 
 pub(crate) fn bare_boundary() -> LogError {
-    let detail =
-        "gc/boundary says that log objects were deleted, but there is not one log object: \
-                  the last one is never deleted, so somebody else removed them"
-            .to_owned();
+    let detail = "gc/boundary says that log objects were deleted, but there is no later one: the last one is \
+                  never deleted, so somebody else removed objects or wrote the boundary"
+        .to_owned();
     LogError::NotALog { detail }
 }

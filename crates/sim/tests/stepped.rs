@@ -433,3 +433,16 @@ fn p2_a_third_node_is_not_deposed() {
         assert!(matches!(end, StartEnd::Started(_)), "forge is deposed by surprise: {end:?}");
     });
 }
+
+/// A boundary that lies beyond the log once kept the search for the tail listing for ever.
+#[test]
+fn a_boundary_beyond_the_log_is_refused() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let mut owner = start(&store, &identity("anvil", 1)).unwrap();
+    append(&mut owner, "a").unwrap();
+    move_boundary(&*store, 4_000, 4_000);
+    let error = find_tail(&*store).unwrap_err();
+    assert!(matches!(error, LogError::NotALog { .. }), "{error}");
+    let error = start(&store, &identity("anvil", 2)).map(drop).unwrap_err();
+    assert!(matches!(error, LogError::NotALog { .. }), "{error}");
+}

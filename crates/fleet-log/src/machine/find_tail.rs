@@ -25,6 +25,8 @@ pub struct FindTail {
     state: State,
     /// The listing was empty and the boundary was not, once before.
     was_bare: bool,
+    /// The last start that the boundary had passed.
+    passed: Option<Seq>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +53,7 @@ pub enum TailEnd {
     Empty,
     /// The log ends before this position.
     At(Position),
-    /// There is a boundary, but nothing that it bounds.
+    /// There is a boundary, but no object after it.
     BoundaryWithoutObjects,
     /// An object on the way is held and does not fit.
     Corrupt {
@@ -66,7 +68,7 @@ impl FindTail {
     /// A new search.
     #[must_use]
     pub fn new(rules: Rules) -> FindTail {
-        FindTail { rules, state: State::Listing { greatest: None }, was_bare: false }
+        FindTail { rules, state: State::Listing { greatest: None }, was_bare: false, passed: None }
     }
 
     fn begin_again(&mut self) -> Option<TailEnd> {
@@ -112,7 +114,7 @@ impl FindTail {
             return self.judge_bare(boundary);
         }
         if !holds(boundary, start) {
-            return self.begin_again();
+            return self.judge_passed(start);
         }
         match found {
             Found::Object(facts) if facts.seq == start => self.walk_from(&facts),
@@ -136,6 +138,16 @@ impl FindTail {
                 self.begin_again()
             }
         }
+    }
+
+    /// The last object is never deleted. So a listing that begins after the boundary was seen to pass `start`
+    /// shows a later one, or there is none.
+    fn judge_passed(&mut self, start: Seq) -> Option<TailEnd> {
+        if self.passed.is_some_and(|passed| start <= passed) {
+            return Some(TailEnd::BoundaryWithoutObjects);
+        }
+        self.passed = Some(start);
+        self.begin_again()
     }
 
     fn walk_from(&mut self, facts: &Facts) -> Option<TailEnd> {
