@@ -130,7 +130,8 @@ impl From<store::StoreError> for Failure {
 }
 
 /// Joins an error with its causes; a cause that the text before it already tells is not repeated.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -286,7 +286,7 @@ impl Restorer<'_> {
     ) -> Result<(), ApplyError> {
         for job in jobs {
             if let Err(refused) = job.target.check(request.replace()) {
-                report.of(job.db, |told| told.error = Some(refused.to_string()));
+                report.of(job.db, |told| told.error = Some(console::exit::chain(&refused)));
             }
         }
         Ok(())

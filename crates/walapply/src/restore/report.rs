@@ -109,7 +109,7 @@ impl Restored {
     pub(super) fn fail(&mut self, error: &ApplyError) {
         self.outcome = Outcome::Failed;
         self.exit = Some(error.exit_code());
-        self.error = Some(error.to_string());
+        self.error = Some(console::exit::chain(error));
     }
 
     /// `None`: held back.

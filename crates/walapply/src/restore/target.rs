@@ -83,9 +83,10 @@ pub(crate) struct Target {
 impl Target {
     /// A target; the path's last part must be a file name.
     pub(crate) fn new(path: PathBuf) -> Result<Self, TargetError> {
+        let names_a_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         match path.file_name() {
-            Some(_) => Ok(Self { path }),
-            None => Err(TargetError::NotAFile(path)),
+            Some(_) if !names_a_folder => Ok(Self { path }),
+            _ => Err(TargetError::NotAFile(path)),
         }
     }
 

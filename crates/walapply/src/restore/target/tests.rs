@@ -126,6 +126,7 @@ fn folders_and_links_are_not_written_through() {
     let folder = tempfile::tempdir().unwrap();
     let target = target(folder.path());
     fs::create_dir(target.path()).unwrap();
+    assert!(matches!(Target::new("new/".into()), Err(TargetError::NotAFile(_))));
     assert!(matches!(target.check(Replace::Yes), Err(TargetError::NotAFile(_))));
     fs::remove_dir(target.path()).unwrap();
     let elsewhere = folder.path().join("elsewhere");
