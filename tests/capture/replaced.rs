@@ -47,6 +47,30 @@ fn a_database_replaced_by_rename_begins_a_new_life() {
     fleet.finish(shipper);
 }
 
+/// By rename, with every application closed. Without us its last close had removed the `-wal`; now that of the old file
+/// stands beside the new one, and opening it would mix them.
+#[test]
+fn a_database_replaced_beside_the_log_of_the_former_one_is_refused_until_that_is_gone() {
+    let _turn = shared();
+    let fleet = Fleet::new("stale-log", &["a"]);
+    make(&fleet.db("a"), 100);
+    let mut shipper = fleet.ship();
+    App::open(&fleet.db("a")).sql("INSERT INTO t(v) VALUES('old')");
+    fleet.await_shipped("a");
+    let other = fleet.scratch.file("other.db");
+    make(&other, 20);
+    let expected = fs::read(&other).expect("read");
+    fs::rename(&other, fleet.db("a")).expect("renamed");
+    shipper.await_line(&["cannot be replicated", "remove its -wal"]);
+    assert_eq!(fleet.state_of("a").as_deref(), Some("refused"));
+    assert_eq!(fs::read(fleet.db("a")).expect("read"), expected, "the new file was touched");
+    remove_siblings(&fleet.db("a"));
+    fleet.await_shipped("a");
+    fleet.assert_restores("a");
+    assert_eq!(fleet.history().lives("a"), 2);
+    fleet.finish(shipper);
+}
+
 /// Deleted, and made anew a moment later.
 #[test]
 fn a_database_deleted_and_made_anew_begins_a_new_life() {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segment::{Checksum, Incarnation, Millis, PageHashes, PageSize, Txid};
+use sqlite_wal::Salts;
 
 use crate::compare::{Known, compare, hash_all};
 use crate::error::CaptureError;
@@ -179,6 +180,13 @@ impl Attached {
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
         self.situation.wal_bytes
+    }
+
+    /// The salts of the log that was captured; `None` while it is empty.
+    #[must_use]
+    pub fn log_salts(&self) -> Option<Salts> {
+        let position = self.situation.position.filter(|position| position.last_frame() > 0);
+        position.map(|position| position.salts())
     }
 
     /// When the oldest commit that is not sealed yet was noticed.

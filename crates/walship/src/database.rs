@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use segment::{BaseRecord, DbId, Incarnation, Millis, Name, PageHashes, PageNo, Seq, Txid};
+use sqlite_wal::Salts;
 
 use crate::attached::{Attached, Counters};
 use crate::compare::Known;
@@ -161,6 +162,8 @@ pub struct Database {
     glanced: Option<Millis>,
     complained: Option<(Instant, Condition)>,
     file: Option<FileId>,
+    /// The file that was attached last, and the log that stood beside it.
+    left: Option<(FileId, Salts)>,
     shipped: Option<Shipped>,
     sealed: VecDeque<Outgoing>,
     base: Base,
@@ -190,6 +193,7 @@ impl Database {
             glanced: None,
             complained: None,
             file,
+            left: None,
             shipped,
             sealed: VecDeque::new(),
             base: Base::Idle,
@@ -382,6 +386,11 @@ impl Database {
 
     fn attach(&mut self, file: FileId, now: Now) -> Result<(), CaptureError> {
         let State::Detached { captured, .. } = &self.state else { return Ok(()) };
+        if self.left.is_some_and(|(left, salts)| {
+            left != file && identity::log_salts(&self.spec.path) == Some(salts)
+        }) {
+            return Err(CaptureError::StaleLog);
+        }
         let is_same_file = self.file.is_none_or(|before| before == file);
         let known = captured.clone().filter(|_| is_same_file);
         let attached = Attached::open(
@@ -423,6 +432,7 @@ impl Database {
         self.detach(now.0);
         let (condition, interval) = match &error {
             CaptureError::Locked(_) => (Condition::Locked, LOCKED_INTERVAL),
+            CaptureError::StaleLog => (Condition::Refused(error.to_string()), LOCKED_INTERVAL),
             CaptureError::Refused(why) => (Condition::Refused(why.clone()), REFUSED_INTERVAL),
             CaptureError::Continuity { .. } | CaptureError::Replaced { .. } => {
                 tracing::warn!(db = %self.spec.name, %error, "attaching anew and comparing all pages");
@@ -445,6 +455,7 @@ impl Database {
         if is_shippable && let Some(change) = attached.seal(Millis::new(0)) {
             self.sealed.push_back(Outgoing { change, base: None });
         }
+        self.left = self.file.zip(attached.log_salts());
         self.base = Base::Idle;
         self.state = State::Detached { retry_at: now, captured };
     }

@@ -22,6 +22,12 @@ pub enum CaptureError {
         /// Which of them.
         what: &'static str,
     },
+    /// The log of the former file would be taken for this one's by whoever opens it.
+    #[error(
+        "another file was put in its place while the -wal of the former one stayed: with everything closed, remove \
+         its -wal and -shm"
+    )]
+    StaleLog,
     /// This file cannot be replicated as it is.
     #[error("cannot be replicated: {0}")]
     Refused(String),

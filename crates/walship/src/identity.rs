@@ -1,12 +1,15 @@
 //! Which files stand at a path right now, found by `stat` alone.
 //!
-//! Opening and closing the database or its `-shm` here would drop SQLite's locks, so nothing is opened.
+//! Opening and closing the database or its `-shm` here would drop SQLite's locks, so neither is opened. The `-wal` may
+//! be: SQLite locks nothing in it.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use sqlite_wal::{Salts, WAL_HEADER_BYTES, WalHeader};
 
 /// One file's device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -111,6 +114,14 @@ impl Stamp {
             .ok()
             .map(|m| Self { bytes: m.len(), modified: (m.mtime(), m.mtime_nsec()) })
     }
+}
+
+/// The salts of the log beside `path`; `None` without a sound log.
+#[must_use]
+pub fn log_salts(path: &Path) -> Option<Salts> {
+    let mut header = [0; WAL_HEADER_BYTES];
+    fs::File::open(sibling(path, "-wal")).ok()?.read_exact(&mut header).ok()?;
+    WalHeader::parse(&header).ok().map(|header| header.salts)
 }
 
 /// The path of a file that SQLite keeps beside a database.
