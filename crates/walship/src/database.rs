@@ -292,6 +292,12 @@ impl Database {
         self.attached().is_some_and(Attached::needs_first_base)
     }
 
+    /// True if a base is wanted, in the making, or not named yet.
+    #[must_use]
+    pub fn is_base_on_its_way(&self) -> bool {
+        !matches!(self.base, Base::Idle) || self.wants_base()
+    }
+
     /// True if a later base waits to be named.
     #[must_use]
     pub fn has_base_record(&self) -> bool {

@@ -209,6 +209,14 @@ impl Fleet {
         })
     }
 
+    /// True if some base is wanted, in the making, or not named yet.
+    #[must_use]
+    pub fn is_base_on_its_way(&self) -> bool {
+        self.members().iter().any(|member| {
+            member.try_database(CUT_WAIT).is_none_or(|database| database.is_base_on_its_way())
+        })
+    }
+
     /// True if a later base waits to be named.
     #[must_use]
     pub fn has_base_record(&self) -> bool {

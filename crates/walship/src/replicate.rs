@@ -44,6 +44,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 /// How long the last flush may take.
 /// launchd ends a program 20 s after it asked it to end.
 const FINAL_FLUSH: Duration = Duration::from_secs(15);
+/// How long `once` waits for bases that nothing depends on yet.
+const LATER_BASES: Duration = Duration::from_secs(600);
 /// Pause between two looks at what is under way.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Descriptors of one database, and of the program.
@@ -295,6 +297,8 @@ impl Running {
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         let deadline = Instant::now() + FINAL_FLUSH;
         let is_in_time = || once || Instant::now() < deadline;
+        let bases_deadline = Instant::now() + LATER_BASES;
+        let awaits_bases = || once && Instant::now() < bases_deadline;
         self.fleet.look_for_files();
         // What waits for the store was captured earlier: it goes first, then one more cut.
         while self.flusher.is_waiting() {
@@ -304,7 +308,10 @@ impl Running {
             // A database that is attached during the flush may hold changes that the flush lacks.
             let was_attached = self.is_attached();
             self.flush_finally(deadline)?;
-            let is_over = was_attached && self.is_attached() && !self.fleet.has_backlog();
+            let is_over = was_attached
+                && self.is_attached()
+                && !self.fleet.has_backlog()
+                && !(awaits_bases() && self.fleet.is_base_on_its_way());
             if !is_over && !is_in_time() && self.fleet.is_loading() {
                 let error = "not everything is shipped: page hashes are still being read";
                 return Err(Failure::new(ExitCode::Failed, error));
@@ -312,10 +319,21 @@ impl Running {
             if is_over || !is_in_time() {
                 return unshippable(&self.reports());
             }
-            // A base on its way ends as backlog; only a flush that names it settles the database.
-            while !self.fleet.has_backlog() && !self.is_attached() && is_in_time() {
-                std::thread::sleep(PAUSE);
-            }
+            self.await_base(&is_in_time, &awaits_bases);
+        }
+    }
+
+    /// A first base on its way ends as backlog, a later one as a record; only a flush that names it settles the
+    /// database. `once` waits for later bases too: ended before it is named, an upload would be litter.
+    fn await_base(&self, is_in_time: &dyn Fn() -> bool, awaits_bases: &dyn Fn() -> bool) {
+        let is_awaited =
+            || !self.is_attached() || awaits_bases() && self.fleet.is_base_on_its_way();
+        while is_in_time()
+            && is_awaited()
+            && !self.fleet.has_backlog()
+            && !self.fleet.has_base_record()
+        {
+            std::thread::sleep(PAUSE);
         }
     }
 
