@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use e2e::forge::{Forge, doctor, first_section, poke, with_body};
 use e2e::objects::{names, snapshot};
-use e2e::{Fleet, Ledger, Standby, oracle, shared};
+use e2e::{Fleet, Ledger, Standby, oracle, shared, until};
 use segment::{
     Announcement, BaseRecord, Checksum, ContentHash, DatabaseState, DbId, EncodedBody, Name,
     ObjectName, PageNo, Part, Record, SectionEntry, encode_body,
@@ -366,18 +366,26 @@ fn objects_that_do_not_continue_the_log_are_refused() {
     }
 }
 
-/// It concerns no database of the standby, so everything else goes on; but it is told.
+/// It concerns no database of the standby, so everything else goes on; but it is damage, at every start and in the status.
 #[test]
-fn a_section_of_an_unknown_database_is_told_and_left_alone() {
+fn a_section_of_an_unknown_database_is_damage_and_left_alone() {
     let _turn = shared();
     let world = World::new("hostile-unknown");
     let object = world.harmless();
     world.forge.put(&poke(&object, first_section(&object), &[0x77; 8]));
     let before = world.surroundings();
-    let output = world.follow();
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
-    let told = report["notice"].as_str().is_some_and(|notice| notice.contains(&"77".repeat(8)));
-    assert!(told, "{report}");
+    for _ in 0..2 {
+        let output = world.follow();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{told}");
+        assert!(told.contains(&"77".repeat(8)), "{told}");
+    }
     assert!(before == world.surroundings(), "a file changed");
+    let follower = world.standby.follow();
+    let damage = until("the damage in the status", || {
+        world.standby.status()["damage"].as_str().map(ToOwned::to_owned)
+    });
+    assert!(damage.contains(&"77".repeat(8)), "{damage}");
     world.standby.assert_equal(&world.fleet);
+    assert_eq!(follower.terminate(), 0);
 }

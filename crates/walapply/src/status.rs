@@ -60,6 +60,7 @@ pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
             "error": snapshot.store.error,
         },
         "notice": snapshot.notice,
+        "damage": snapshot.damage,
         "databases": databases,
     })
 }
@@ -193,7 +194,9 @@ fn troubles(status: &Value) -> String {
     } else if status["store"]["reachable"] == json!(false) {
         lines.push("store: does not answer".to_owned());
     }
-    lines.extend(status["notice"].as_str().map(|notice| format!("notice: {notice}")));
+    for key in ["damage", "notice"] {
+        lines.extend(status[key].as_str().map(|text| format!("{key}: {text}")));
+    }
     for database in status["databases"].as_array().map_or(&[][..], Vec::as_slice) {
         let detail = database["detail"].as_str();
         lines.extend(detail.map(|detail| format!("{}: {detail}", word(&database["name"]))));

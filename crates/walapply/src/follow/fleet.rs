@@ -13,7 +13,8 @@ use console::ExitCode;
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
 use segment::{
-    Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Record, Segment, Seq, Table,
+    Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Record, Segment, SegmentError,
+    Seq, Table,
 };
 use store::clock::Clock;
 
@@ -51,6 +52,7 @@ pub(super) struct Fleet {
     store: StoreHealth,
     trouble: Option<LogError>,
     notice: Option<String>,
+    damage: Option<String>,
     offset_ms: i64,
     saved: (Millis, Option<Seq>),
     /// Names that two databases claim, told once.
@@ -71,6 +73,7 @@ impl Fleet {
             store: StoreHealth::default(),
             trouble: None,
             notice: None,
+            damage: None,
             offset_ms: 0,
             saved: (now, None),
             clashes: BTreeMap::new(),
@@ -142,9 +145,11 @@ impl Fleet {
     }
 
     fn absorb(&mut self, table: &Table) {
+        if table.records.iter().any(|record| matches!(record, Record::Catalogue(_))) {
+            self.damage = None;
+        }
         if let Err(error) = self.catalogue.absorb(table) {
-            // Only after an unreadable object: what it announced is unknown until the next catalogue.
-            self.notice(format!("the catalogue is incomplete: {error}"));
+            self.left_out(table, &error);
         }
         if table.records.iter().any(changes_members) {
             self.enlist();
@@ -157,6 +162,26 @@ impl Fleet {
                 member.track.base_named(now);
             }
         }
+    }
+
+    /// The table speaks of a database that nothing has announced: what it says of the others counts.
+    ///
+    /// Damage until the next catalogue, which has all databases: what announced it may have stood in an unreadable object.
+    fn left_out(&mut self, table: &Table, error: &SegmentError) {
+        let mut others = table.clone();
+        others.sections.retain(|section| self.catalogue.databases.contains_key(&section.db));
+        if let Err(error) = self.catalogue.absorb(&others) {
+            tracing::debug!(%error, "a record of an unknown database");
+        }
+        if self.damage.is_some() {
+            return;
+        }
+        let at = table.header.seq.map_or_else(|| "?".to_owned(), |seq| seq.to_string());
+        let damage = format!(
+            "log object {at} changes a database that was never announced ({error}): left out until the next catalogue"
+        );
+        tracing::error!("{damage}");
+        self.damage = Some(damage);
     }
 
     /// Makes the members those that the catalogue and the settings say.
@@ -223,6 +248,7 @@ impl Fleet {
             position.next
         ));
         (self.catalogue, self.position) = (catalogue, position);
+        self.damage = None;
         self.enlist();
         let now = self.now();
         for (db, member) in &mut self.members {
@@ -311,14 +337,14 @@ impl Fleet {
         self.members.values().map(|member| member.track.queued_bytes()).sum()
     }
 
-    /// Saves the position where everything up to it is applied.
+    /// Saves the position where everything up to it is applied. Damage that no database has is not left behind so: the
+    /// next start meets it again.
     pub(super) fn save(&mut self, is_last: bool) {
         let now = self.now();
         let read = self.position.last();
         let is_due = is_last || now.since(self.saved.0) >= SAVE_EVERY_MS;
-        let (Some(fleet), true, true) =
-            (self.id, is_due && self.saved.1 != read, self.is_caught_up())
-        else {
+        let is_sound = self.is_caught_up() && self.damage.is_none();
+        let (Some(fleet), true, true) = (self.id, is_due && self.saved.1 != read, is_sound) else {
             return;
         };
         let saved =
@@ -355,13 +381,15 @@ impl Fleet {
             && self.members.values().all(|member| !member.track.is_busy())
     }
 
-    /// Databases that are not as the log says, and why.
+    /// Databases that are not as the log says, and why; and what the log says of none.
     pub(super) fn unhealthy(&self) -> Vec<(Condition, String)> {
         let is_unwell = |condition| {
             matches!(condition, Condition::Corrupt | Condition::Waiting | Condition::Healing)
         };
         let members = self.members.values().filter(|member| is_unwell(member.condition()));
-        members.map(|member| (member.condition(), member.explain())).collect()
+        let members = members.map(|member| (member.condition(), member.explain()));
+        let damage = self.damage.iter().map(|damage| (Condition::Corrupt, damage.clone()));
+        members.chain(damage).collect()
     }
 
     /// What keeps the log from being read on, while something does.
@@ -389,6 +417,7 @@ impl Fleet {
                 applied,
                 store: self.store.clone(),
                 notice: self.notice.clone(),
+                damage: self.damage.clone(),
                 databases: members.iter().map(|member| member.status()).collect(),
             },
             lags_since: members.iter().map(|member| member.track.lags_since()).collect(),

@@ -30,6 +30,8 @@ pub struct FollowSnapshot {
     pub store: StoreHealth,
     /// What the follower as a whole waits for, or has just repaired; `None` when all is well.
     pub notice: Option<String>,
+    /// What is damaged in the log besides followed databases, as long as it concerns anybody.
+    pub damage: Option<String>,
     /// All followed databases, by name.
     pub databases: Vec<DatabaseStatus>,
 }
