@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_log::FleetFile;
+use fleet_log::{FleetFile, Held};
 use segment::{
     Catalogue, CatalogueEntry, Checksum, DatabaseState, DbId, Epoch, FleetId, Incarnation, Millis,
     Name, PageSize, SectionEntry, Seq, Table, Txid,
@@ -18,8 +18,11 @@ use crate::failure::blame;
 use crate::scan::{self, Scanned};
 use crate::time::rfc3339;
 
+mod stranded;
 mod text;
 
+pub(crate) use stranded::BASE_PREFIX;
+pub use stranded::Stranded;
 pub(crate) use text::state as state_word;
 
 /// What a store holds.
@@ -39,6 +42,8 @@ pub struct Listing {
     pub unreadable: Vec<String>,
     /// Every database that the log speaks of, by name.
     pub databases: Vec<Listed>,
+    /// Bases where the log is empty, though it is what names them: its objects were lost.
+    pub stranded: Vec<Stranded>,
 }
 
 /// A range of states.
@@ -132,8 +137,9 @@ pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError>
         log: None,
         unreadable: Vec::new(),
         databases: Vec::new(),
+        stranded: Vec::new(),
     };
-    let Some(held) = fleet_log::held(store).map_err(blame)? else { return Ok(listing) };
+    let Some(held) = held_or_stranded(store, &mut listing.stranded)? else { return Ok(listing) };
     let last = held.tail.last().unwrap_or(held.first);
     let mut history = History::default();
     scan::tables(store, held.first, last, |scanned| match scanned {
@@ -147,6 +153,23 @@ pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError>
     listing.databases = history.databases();
     (listing.epoch, listing.owner) = (held.tail.epoch, held.tail.owner);
     Ok(listing)
+}
+
+/// The log, or the bases that stand there without one. It is asked for again after them: the log of a new fleet begins
+/// before its first base.
+fn held_or_stranded(
+    store: &dyn Store,
+    stranded: &mut Vec<Stranded>,
+) -> Result<Option<Held>, ApplyError> {
+    if let Some(held) = fleet_log::held(store).map_err(blame)? {
+        return Ok(Some(held));
+    }
+    let bases = stranded::bases(store)?;
+    let held = fleet_log::held(store).map_err(blame)?;
+    if held.is_none() {
+        *stranded = bases;
+    }
+    Ok(held)
 }
 
 /// From one log object to another, with their instants.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use console::{Failure, WalapplyConfig};
 use fleet_log::FleetFile;
-use segment::Name;
+use segment::{Name, ObjectName};
 use store::Store;
 use store::settings::StoreSettings;
 
 use crate::ApplyError;
 use crate::cli::SourceArgs;
 use crate::failure::blame;
+use crate::list::BASE_PREFIX;
 use crate::patient::Patient;
 
 /// An opened store.
@@ -58,10 +59,21 @@ impl Source {
     /// The fleet, for commands that need one.
     ///
     /// # Errors
-    /// While the store is empty.
+    /// While the store is empty, and where it has lost its `fleet.json`.
     pub fn fleet(&self) -> Result<&FleetFile, ApplyError> {
-        self.fleet.as_ref().ok_or_else(|| {
-            ApplyError::Unfit("the store is empty: no primary has written to it yet".to_owned())
-        })
+        match &self.fleet {
+            Some(fleet) => Ok(fleet),
+            None => Err(self.without_fleet()?),
+        }
+    }
+
+    /// A primary writes `fleet.json` first; where a log stands without it, that was told on opening.
+    fn without_fleet(&self) -> Result<ApplyError, ApplyError> {
+        if !self.store.list(BASE_PREFIX, None, 1)?.value.entries.is_empty() {
+            let detail = "it is missing like the log, though there are bases".to_owned();
+            return Ok(ApplyError::Corrupt { what: ObjectName::fleet_json().to_string(), detail });
+        }
+        let detail = "the store is empty: no primary has written to it yet";
+        Ok(ApplyError::Unfit(detail.to_owned()))
     }
 }

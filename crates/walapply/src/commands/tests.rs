@@ -89,6 +89,25 @@ fn damage_ends_with_4_and_one_document_that_names_the_object() {
 }
 
 #[test]
+fn bases_that_lost_their_log_are_listed_as_damage() {
+    let (shop, _) = busy_shop(2);
+    for object in shop.objects().iter().filter(|object| object.log_seq().is_some()) {
+        fs::remove_file(shop.object_path(object)).unwrap();
+    }
+    let failure = exit_of(&shop, "walapply list --store STORE --json").unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt);
+    let stranded = &failure.json()["stranded"];
+    assert_eq!((&stranded[0]["name"], &stranded[1]["name"]), (&"ledger".into(), &"orders".into()));
+    assert!(stranded[0]["bytes"].as_u64() > Some(0));
+    fs::remove_file(shop.object_path(&ObjectName::fleet_json())).unwrap();
+    for command in ["list", "verify"] {
+        let failure = exit_of(&shop, &format!("walapply {command} --store STORE")).unwrap_err();
+        assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+        assert!(failure.error.contains("fleet.json"), "{failure}");
+    }
+}
+
+#[test]
 fn a_store_that_nobody_wrote_to_is_no_backup() {
     let shop = Shop::open();
     for object in [ObjectName::log(segment::Seq::FIRST), ObjectName::fleet_json()] {

@@ -3,14 +3,14 @@
 use console::output::{Align, Table, bytes, known};
 use segment::DatabaseState;
 
-use super::{Listed, Listing};
+use super::{Listed, Listing, Stranded};
 
 impl Listing {
     /// A table, and a line about the log.
     #[must_use]
     pub fn text(&self) -> String {
         let Some(log) = &self.log else {
-            return format!("The log of fleet {} is empty", self.fleet);
+            return format!("The log of fleet {} is empty", self.fleet) + &self.stranded();
         };
         let mut text = format!(
             "Fleet {}, owner {}, epoch {}: log objects {} to {}, sealed {} to {}\n{}",
@@ -27,6 +27,18 @@ impl Listing {
             text += &format!("\nUNREADABLE {object}: run `walapply verify`");
         }
         text
+    }
+
+    fn stranded(&self) -> String {
+        let line = |base: &Stranded| {
+            format!(
+                "\nBASES WITHOUT LOG {}: {} objects, {}",
+                base.name,
+                base.objects,
+                bytes(base.bytes)
+            )
+        };
+        self.stranded.iter().map(line).collect()
     }
 
     fn table(&self) -> Table {
