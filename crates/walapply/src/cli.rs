@@ -83,7 +83,10 @@ Examples:
 const STATUS: &str = "\
 Examples:
   walapply status -c walapply.toml
-  walapply status -c walapply.toml --json | jq .seq.applied";
+  walapply status -c walapply.toml --json | jq .seq.applied
+
+COMMITTED is the age of the newest commit in the log, applied or not; APPLY LAG that of the oldest one not applied yet.
+What this side cannot know is null, and printed as -.";
 
 /// A command that needs a store only, wherever its place is written.
 #[derive(Clone, Debug, Args)]

@@ -24,6 +24,7 @@ mod poll;
 mod pool;
 mod reading;
 mod saved;
+mod sealed;
 mod state;
 mod track;
 

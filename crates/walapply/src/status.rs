@@ -69,7 +69,7 @@ fn of_standby(database: &DatabaseStatus) -> Value {
     json!({
         "name": database.name,
         "tier": database.tier,
-        "committed_age_seconds": null,
+        "committed_age_seconds": database.committed_age_seconds,
         "rpo_seconds": null,
         "apply_lag_seconds": database.apply_lag_seconds,
         "bytes": database.bytes,

@@ -24,6 +24,7 @@ use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
 use super::reading::Event;
 use super::saved::Saved;
+use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
 use super::track::{Condition, Link};
 use crate::heal::Place;
@@ -48,6 +49,7 @@ pub(super) struct Fleet {
     members: BTreeMap<DbId, Member>,
     catalogue: Catalogue,
     position: Position,
+    sealed: Sealed,
     at_tail: bool,
     store: StoreHealth,
     trouble: Option<LogError>,
@@ -69,6 +71,7 @@ impl Fleet {
             members: BTreeMap::new(),
             catalogue: Catalogue::default(),
             position: Position::START,
+            sealed: Sealed::default(),
             at_tail: false,
             store: StoreHealth::default(),
             trouble: None,
@@ -83,11 +86,11 @@ impl Fleet {
     /// Takes what the reading thread found. An error ends the follower.
     pub(super) fn read(&mut self, event: Event) -> Result<(), LogError> {
         match event {
-            Event::Began { fleet, catalogue, position, server } => {
+            Event::Began { fleet, catalogue, position, sealed, server } => {
                 self.id = Some(fleet);
                 server.into_iter().for_each(|server| self.answered(server));
                 tracing::info!(seq = ?position.last(), databases = catalogue.databases.len(), "following");
-                (self.catalogue, self.position) = (catalogue, position);
+                (self.catalogue, self.position, self.sealed) = (catalogue, position, sealed);
                 self.enlist();
             }
             Event::Segments { segments, position, server } => {
@@ -145,6 +148,7 @@ impl Fleet {
     }
 
     fn absorb(&mut self, table: &Table) {
+        self.sealed.read(table);
         if table.records.iter().any(|record| matches!(record, Record::Catalogue(_))) {
             self.damage = None;
         }
@@ -347,8 +351,12 @@ impl Fleet {
         let (Some(fleet), true, true) = (self.id, is_due && self.saved.1 != read, is_sound) else {
             return;
         };
-        let saved =
-            Saved { fleet, position: self.position.clone(), catalogue: self.catalogue.clone() };
+        let saved = Saved {
+            fleet,
+            position: self.position.clone(),
+            catalogue: self.catalogue.clone(),
+            sealed: self.sealed.clone(),
+        };
         match saved.store(&self.settings.state_dir) {
             Ok(()) => self.saved = (now, read),
             Err(error) => {
@@ -405,10 +413,11 @@ impl Fleet {
     /// What the status command gets.
     pub(super) fn facts(&self) -> Facts {
         let read = self.position.last();
-        let mut members: Vec<&Member> = self.members.values().collect();
-        members.sort_by(|a, b| a.place.name.cmp(&b.place.name));
-        let applied =
-            members.iter().map(|member| member.track.complete_to(read)).min().unwrap_or(read);
+        let mut members: Vec<(&DbId, &Member)> = self.members.iter().collect();
+        members.sort_by(|(_, a), (_, b)| a.place.name.cmp(&b.place.name));
+        let complete = members.iter().map(|(_, member)| member.track.complete_to(read));
+        let applied = complete.min().unwrap_or(read);
+        let sealed = |db| self.sealed.of(self.catalogue.databases.get(db));
         Facts {
             snapshot: FollowSnapshot {
                 epoch: self.position.epoch,
@@ -418,9 +427,10 @@ impl Fleet {
                 store: self.store.clone(),
                 notice: self.notice.clone(),
                 damage: self.damage.clone(),
-                databases: members.iter().map(|member| member.status()).collect(),
+                databases: members.iter().map(|(_, member)| member.status()).collect(),
             },
-            lags_since: members.iter().map(|member| member.track.lags_since()).collect(),
+            sealed: members.iter().map(|(db, _)| sealed(db)).collect(),
+            lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),
             offset_ms: self.offset_ms,
         }
     }

@@ -237,6 +237,7 @@ impl Member {
             detail: self.detail.clone(),
             applied_seq,
             applied_txid,
+            committed_age_seconds: None,
             apply_lag_seconds: None,
             pages: self.pages,
             bytes: self.bytes,

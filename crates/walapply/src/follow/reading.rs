@@ -18,6 +18,7 @@ use store::clock::Clock;
 
 use super::poll::{Limits, Poller};
 use super::saved::{self, Saved};
+use super::sealed::Sealed;
 
 /// Objects read before they are handed on.
 const BATCH_OBJECTS: u32 = 64;
@@ -35,7 +36,13 @@ const MISSING: &str = "it is not in the store, though later objects are";
 /// What the coordinator is told.
 pub(super) enum Event {
     /// Reading begins here; the catalogue is that of the cut before.
-    Began { fleet: FleetId, catalogue: Catalogue, position: Position, server: Option<Millis> },
+    Began {
+        fleet: FleetId,
+        catalogue: Catalogue,
+        position: Position,
+        sealed: Sealed,
+        server: Option<Millis>,
+    },
     /// Accepted objects, in order, and the position after them.
     Segments { segments: Vec<Arc<Segment>>, position: Position, server: Millis },
     /// There is nothing more now. Before a log exists the position is its start.
@@ -70,6 +77,7 @@ struct Beginning {
     fleet: FleetId,
     catalogue: Catalogue,
     position: Position,
+    sealed: Sealed,
     /// The store's clock.
     server: Option<Millis>,
     /// Of the newest object, which announces the next flush.
@@ -80,9 +88,9 @@ struct Beginning {
 
 impl Beginning {
     fn saved(saved: Saved, last: Option<Header>, server: Option<Millis>) -> Self {
-        let Saved { fleet, catalogue, position } = saved;
+        let Saved { fleet, catalogue, position, sealed } = saved;
         let end = last.as_ref().and_then(|header| header.seq);
-        Self { fleet, catalogue, position, server, last, end }
+        Self { fleet, catalogue, position, sealed, server, last, end }
     }
 }
 
@@ -173,7 +181,7 @@ impl Thread {
     }
 
     fn begin_at(&mut self, beginning: Beginning) -> Going<(FleetId, Position)> {
-        let Beginning { fleet, catalogue, position, server, last, end } = beginning;
+        let Beginning { fleet, catalogue, position, sealed, server, last, end } = beginning;
         self.end = end;
         let now = self.now();
         self.errors = 0;
@@ -183,7 +191,7 @@ impl Thread {
         if let Some(header) = last {
             self.poller.moved(&header, now);
         }
-        self.send(Event::Began { fleet, catalogue, position: position.clone(), server })?;
+        self.send(Event::Began { fleet, catalogue, position: position.clone(), sealed, server })?;
         Ok((fleet, position))
     }
 
@@ -219,7 +227,9 @@ impl Thread {
         let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
         let (last, server) = (Some(last.header), Some(server));
         let end = Some(newest);
-        let beginning = Beginning { fleet: file.id, catalogue, position, server, last, end };
+        let sealed = Sealed::look_up(store, &catalogue);
+        let beginning =
+            Beginning { fleet: file.id, catalogue, position, sealed, server, last, end };
         Ok(Found::Beginning(Box::new(beginning)))
     }
 

@@ -11,6 +11,7 @@ use fleet_log::Position;
 use segment::{Catalogue, FleetId};
 use serde::{Deserialize, Serialize};
 
+use super::sealed::Sealed;
 use crate::error::ApplyError;
 
 /// A catalogue of 100,000 databases fits; more is not ours.
@@ -25,6 +26,9 @@ pub(super) struct Saved {
     pub(super) position: Position,
     /// The fleet there.
     pub(super) catalogue: Catalogue,
+    /// When its databases changed last.
+    #[serde(default)]
+    pub(super) sealed: Sealed,
 }
 
 impl Saved {

@@ -62,6 +62,8 @@ pub struct DatabaseStatus {
     pub applied_seq: Option<Seq>,
     /// Captured commits in the file.
     pub applied_txid: Txid,
+    /// Age of its newest durable commit, applied or not, to within a flush; `None` while that is unknown.
+    pub committed_age_seconds: Option<f64>,
     /// Age of the oldest durable commit that is not in the file; 0 when there is none, `None` when the store has not answered
     /// for a minute.
     pub apply_lag_seconds: Option<f64>,
@@ -77,6 +79,8 @@ pub struct DatabaseStatus {
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) snapshot: FollowSnapshot,
+    /// When the newest change of each database was sealed, in the order of the snapshot; on the store's clock.
+    pub(crate) sealed: Vec<Option<Millis>>,
     /// Since when each database lags, in the order of the snapshot; on the store's clock.
     pub(crate) lags_since: Vec<Option<Millis>>,
     /// Store's clock minus ours.
@@ -94,7 +98,10 @@ impl FollowState {
             snapshot.store.last_ok.is_some_and(|last| store_now.since(last) < ANSWER_FRESH_MS);
         for (database, since) in snapshot.databases.iter_mut().zip(&facts.lags_since) {
             let lag = since.map_or(0, |since| store_now.since(since));
-            database.apply_lag_seconds = is_fresh.then(|| lag as f64 / 1_000.0);
+            database.apply_lag_seconds = is_fresh.then(|| seconds(lag));
+        }
+        for (database, sealed) in snapshot.databases.iter_mut().zip(&facts.sealed) {
+            database.committed_age_seconds = sealed.map(|sealed| seconds(store_now.since(sealed)));
         }
         snapshot
     }
@@ -103,4 +110,8 @@ impl FollowState {
     pub(crate) fn publish(&self, facts: Facts) {
         *self.0.lock() = facts;
     }
+}
+
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1_000.0
 }

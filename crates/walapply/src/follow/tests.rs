@@ -50,10 +50,14 @@ impl Standby {
     }
 
     fn once_with(&self, store: Arc<dyn Store>) -> Result<FollowSnapshot, Failure> {
+        Ok(self.state_after(store)?.snapshot(SystemClock.now()))
+    }
+
+    fn state_after(&self, store: Arc<dyn Store>) -> Result<Arc<FollowState>, Failure> {
         let state = Arc::new(FollowState::default());
         let stop = Arc::new(AtomicBool::new(false));
         follow(&self.config, store, FollowOptions { once: true }, stop, Arc::clone(&state))?;
-        Ok(state.snapshot(SystemClock.now()))
+        Ok(state)
     }
 
     fn start(&self, shop: &Shop) -> Running {

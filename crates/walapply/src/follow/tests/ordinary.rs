@@ -109,6 +109,25 @@ fn all_local_state_may_be_lost_or_stale() {
     }
 }
 
+/// Known from what is read, after a restart from what was kept, and at a first start from what the log says.
+#[test]
+fn the_age_of_the_newest_commit_is_told() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    standby.once(&shop).unwrap();
+    shop.databases[0].source.mutate();
+    shop.flush();
+    for standby in [standby, Standby::of(&shop)] {
+        let state = standby.state_after(Arc::clone(&shop.store)).unwrap();
+        // The made-up stamps of the log may lie ahead of the real clock.
+        let snapshot = state.snapshot(SystemClock.now().offset(365 * 86_400_000));
+        let age = |name| status(&snapshot, name).unwrap().committed_age_seconds.unwrap();
+        let apart = age("notes") - age("ledger");
+        assert!((apart - 1.0).abs() < 1e-6, "{apart} s instead of one flush");
+    }
+}
+
 #[test]
 fn an_older_file_is_replayed_from_where_its_content_stands() {
     let mut shop = shop();

@@ -1,0 +1,57 @@
+//! When the newest change of each database was sealed into the log: what the age of its last commit is told by.
+//!
+//! The log does not say when the newest commit of a change was made; its seal is at most one flush later. Known from the
+//! tables that are read, kept with the saved position, and looked up where reading begins without one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use segment::{Catalogue, CatalogueEntry, DbId, Millis, Seq, Table};
+use serde::{Deserialize, Serialize};
+use store::Store;
+
+/// Tables looked up at a first start. Of a fleet in which more than that say when their databases changed last, the
+/// oldest stay unknown until they change.
+const LOOKED_UP_MAX: usize = 256;
+
+/// The log object of each database's newest section, and when it was sealed, on the store's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sealed(BTreeMap<DbId, (Seq, Millis)>);
+
+impl Sealed {
+    /// Asks the store. What it does not answer stays unknown: nothing depends on it.
+    pub(super) fn look_up(store: &dyn Store, catalogue: &Catalogue) -> Self {
+        let seqs: BTreeSet<Seq> =
+            catalogue.databases.values().filter_map(|entry| entry.changed).collect();
+        let mut sealed = Self::default();
+        for seq in seqs.into_iter().rev().take(LOOKED_UP_MAX) {
+            match fleet_log::table(store, seq) {
+                Ok(table) => sealed.take(&table, |db| changed(catalogue, db) == Some(seq)),
+                Err(error) => tracing::debug!(%seq, %error, "the age of a change is unknown"),
+            }
+        }
+        sealed
+    }
+
+    /// A table was read, in the order of the log.
+    pub(super) fn read(&mut self, table: &Table) {
+        self.take(table, |_| true);
+    }
+
+    fn take(&mut self, table: &Table, is_newest: impl Fn(DbId) -> bool) {
+        let Some(seq) = table.header.seq else { return };
+        let at = table.header.stamp.offset(table.header.store_offset_ms);
+        let sections = table.sections.iter().filter(|section| is_newest(section.db));
+        self.0.extend(sections.map(|section| (section.db, (seq, at))));
+    }
+
+    /// When the database's newest change was sealed, if that is known.
+    pub(super) fn of(&self, entry: Option<&CatalogueEntry>) -> Option<Millis> {
+        let entry = entry?;
+        let (seq, at) = self.0.get(&entry.id)?;
+        (entry.changed == Some(*seq)).then_some(*at)
+    }
+}
+
+fn changed(catalogue: &Catalogue, db: DbId) -> Option<Seq> {
+    catalogue.databases.get(&db)?.changed
+}
