@@ -244,3 +244,28 @@ fn a_log_that_ends_before_what_was_applied_is_refused() {
         }
     }
 }
+
+#[test]
+fn a_damaged_fleet_file_or_boundary_ends_a_run_at_once() {
+    for (object, is_fresh) in [
+        (ObjectName::fleet_json(), true),
+        (ObjectName::fleet_json(), false),
+        (ObjectName::boundary(), true),
+        (ObjectName::boundary(), false),
+    ] {
+        let shop = shop();
+        let standby = Standby::of(&shop);
+        if !is_fresh {
+            standby.once(&shop).unwrap();
+        }
+        let path = shop.object_path(&object);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "{ \"half").unwrap();
+        let began = Instant::now();
+        let failure = standby.once(&shop).unwrap_err();
+        assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+        assert!(failure.to_string().contains(object.as_str()), "{failure}");
+        let is_soon = began.elapsed() < ONCE_PATIENCE / 3;
+        assert!(is_soon, "{object}, fresh {is_fresh}: {:?}", began.elapsed());
+    }
+}
