@@ -66,7 +66,11 @@ Examples:
   walapply restore -c walapply.toml --all -o /srv/restored --dry-run
   walapply restore --store /backup/store --all --tiers p0-critical,p0-financial -o /srv/restored --seq 4711
 
-PATH is a file for one database, a folder for several (each becomes NAME.db in it).";
+PATH is a file for one database, a folder for several (each becomes NAME.db in it).
+
+Stop what uses a database before --force replaces it: who has it open goes on with the former file, and what is written
+there is lost. A warning names such databases, as far as SQLite's locks show them: a connection in WAL mode always, once
+it has read; in another journal mode only inside of a transaction.";
 
 const VERIFY: &str = "\
 Examples:
@@ -137,7 +141,8 @@ pub struct RestoreArgs {
     /// Show what would be read and how long it would take; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace what stands at the target; a -wal, -shm or -journal beside it is moved aside
+    /// Replace what stands at the target, with a warning if somebody has it open; a -wal, -shm or -journal beside it is
+    /// moved aside
     #[arg(long)]
     pub force: bool,
     /// Put in place what could be restored even if another database could not

@@ -285,6 +285,9 @@ impl Restorer<'_> {
         report: &mut Report,
     ) -> Result<(), ApplyError> {
         for job in jobs {
+            if request.force {
+                report.of(job.db, |told| told.was_open = job.target.is_in_use());
+            }
             if let Err(refused) = job.target.check(request.replace()) {
                 report.of(job.db, |told| told.error = Some(console::exit::chain(&refused)));
             }
@@ -310,6 +313,9 @@ impl Restorer<'_> {
             let placed = match draft {
                 Ok(_) if held_back => None,
                 Ok(draft) => {
+                    if request.force {
+                        report.of(db, |told| told.was_open = warn_if_in_use(draft.target()));
+                    }
                     Some(draft.put_in_place(request.replace(), now).map_err(ApplyError::from))
                 }
                 Err(error) => Some(Err(error)),
@@ -317,6 +323,18 @@ impl Restorer<'_> {
             report.of(db, |told| told.placed(placed));
         }
     }
+}
+
+/// What is written to a file after it was replaced is lost; only who has it open can do something about that.
+fn warn_if_in_use(target: &Target) -> bool {
+    let is_in_use = target.is_in_use();
+    if is_in_use {
+        tracing::warn!(
+            path = %target.path().display(),
+            "another process has this database open: it goes on with the former file, and what it writes is lost; restart it"
+        );
+    }
+    is_in_use
 }
 
 /// `--all` that selects nothing is a mistake, unless the request says otherwise.

@@ -89,7 +89,11 @@ impl Fleet {
             Event::Began { fleet, catalogue, position, sealed, server } => {
                 self.id = Some(fleet);
                 server.into_iter().for_each(|server| self.answered(server));
-                tracing::info!(seq = position.last().map(Seq::get), databases = catalogue.databases.len(), "following");
+                tracing::info!(
+                    seq = position.last().map(Seq::get),
+                    databases = catalogue.databases.len(),
+                    "following"
+                );
                 (self.catalogue, self.position, self.sealed) = (catalogue, position, sealed);
                 self.enlist();
             }

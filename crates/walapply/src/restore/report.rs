@@ -65,6 +65,8 @@ pub struct Restored {
     pub read_bytes: u64,
     /// What stood there before, under its new name.
     pub moved_aside: Vec<PathBuf>,
+    /// Did somebody have the file open that it replaces? He keeps the former one.
+    pub was_open: bool,
     /// Why it failed, or, in a dry run, would be refused.
     pub error: Option<String>,
     #[serde(skip)]
@@ -90,6 +92,7 @@ impl Restored {
             objects: 0,
             read_bytes: 0,
             moved_aside: Vec::new(),
+            was_open: false,
             error: None,
             exit: None,
         }
@@ -255,6 +258,11 @@ impl Report {
         } else {
             format!("{objects} written and verified in {}", took(self.seconds))
         };
+        for open in self.databases.iter().filter(|told| told.was_open) {
+            let path = known(open.path.as_deref(), |path| path.display().to_string());
+            text +=
+                &format!("\nOPEN ELSEWHERE: {path}: who has it open goes on with the former file");
+        }
         for moved in self.databases.iter().flat_map(|told| &told.moved_aside) {
             text += &format!("\nmoved aside: {}", moved.display());
         }

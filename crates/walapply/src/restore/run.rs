@@ -115,7 +115,7 @@ fn prove(source: &PageSource, draft: &Draft) -> Result<(), ApplyError> {
     let actual = read_back.map_err(|error| draft.io_error("read back", error))?;
     if actual != facts.checksum {
         return Err(ApplyError::Checksum {
-            path: draft.target().to_owned(),
+            path: draft.target().path().to_owned(),
             when: facts
                 .changed
                 .map_or_else(|| "in its base".to_owned(), |seq| format!("after log object {seq}")),

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags};
 use segment::Millis;
 
+use crate::sqlite::probe;
+
 /// What SQLite keeps beside a database file.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// How often a draft that was renamed away under us is opened anew.
@@ -113,6 +115,17 @@ impl Target {
             Some(stale) if replace == Replace::No => Err(TargetError::Stale(stale)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether another process has the database open that stands here, as far as SQLite tells; what is no database is not
+    /// in use.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let is_there = self.taken().unwrap_or(false);
+        is_there
+            && probe::is_open(&self.path).unwrap_or_else(|error| {
+                tracing::debug!(path = %self.path.display(), %error, "cannot tell whether it is in use");
+                false
+            })
     }
 
     /// Opens the draft: an empty file, for us alone.
@@ -221,8 +234,8 @@ impl Draft {
     }
 
     /// Where it will land.
-    pub(crate) fn target(&self) -> &Path {
-        &self.target.path
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// An error of the system while the draft was written.

@@ -154,6 +154,23 @@ fn targets_are_not_overwritten_unless_told_to() {
 }
 
 #[test]
+fn a_replaced_database_that_somebody_has_open_is_told() {
+    let (shop, states) = busy_shop(3);
+    let request = Request { output: shop.out("a.db"), force: true, ..one(&shop, "orders") };
+    assert!(!restore(&shop, &request).unwrap().databases[0].was_open);
+    let reader = rusqlite::Connection::open(&request.output).unwrap();
+    reader.execute_batch("PRAGMA journal_mode=WAL; SELECT count(*) FROM data").unwrap();
+    for dry_run in [true, false] {
+        let report = restore(&shop, &Request { dry_run, ..request.clone() }).unwrap();
+        assert!(report.databases[0].was_open);
+        assert!(report.text().contains("OPEN ELSEWHERE"), "{}", report.text());
+    }
+    check_file(&request.output, &states.last().unwrap().1[0]);
+    drop(reader);
+    assert!(!restore(&shop, &request).unwrap().databases[0].was_open);
+}
+
+#[test]
 fn files_and_folders_are_not_confused() {
     let (shop, _) = busy_shop(2);
     fs::create_dir_all(shop.out("folder")).unwrap();
