@@ -26,12 +26,14 @@ use super::reading::Event;
 use super::saved::Saved;
 use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
-use super::track::{Condition, Link};
+use super::track::{Condition, Link, Track};
 use crate::heal::Place;
 use crate::replica::files;
 
 /// Sections in memory beyond this many bytes stop the reading until some are applied.
 const QUEUE_BYTES_MAX: u64 = 192 << 20;
+/// Jobs that can wait are handed out up to this many for each worker, so that none runs dry.
+const JOBS_AHEAD: usize = 2;
 /// The position is saved at most this often.
 const SAVE_EVERY_MS: u64 = 5_000;
 /// Where things are, and what is followed.
@@ -281,19 +283,39 @@ impl Fleet {
     }
 
     /// Gives every database that needs it a job, a checkpoint or a look.
+    ///
+    /// After a start all files are to be compared with the log, which takes as long as reading them. Those that the log
+    /// has news for go first, and the others never queue up before news that comes later.
     pub(super) fn dispatch(&mut self, pool: &Pool) {
         let now = self.now();
-        let read = self.position.last();
         for (db, member) in &mut self.members {
             member.want_look(now);
+            if let Some(request) = member.checkpoint_due(*db, now) {
+                pool.checkpoint(request);
+            }
+        }
+        self.assign(pool, now, usize::MAX, |track| !track.can_wait(now));
+        let busy = self.members.values().filter(|member| member.track.is_busy()).count();
+        let room = (pool.workers() * JOBS_AHEAD).saturating_sub(busy);
+        self.assign(pool, now, room, |track| track.can_wait(now));
+    }
+
+    /// Gives jobs to at most `room` of the databases that `is_meant` chooses.
+    fn assign(
+        &mut self,
+        pool: &Pool,
+        now: Millis,
+        room: usize,
+        is_meant: impl Fn(&Track<Payload>) -> bool,
+    ) {
+        let read = self.position.last();
+        let members = self.members.iter_mut();
+        for (db, member) in members.filter(|(_, member)| is_meant(&member.track)).take(room) {
             if member.may_begin()
                 && let Some(job) = member.track.next_job(read, now)
             {
                 let cut = cut_of(&self.catalogue, *db, read);
                 pool.assign(member.assignment(*db, cut, job));
-            }
-            if let Some(request) = member.checkpoint_due(*db, now) {
-                pool.checkpoint(request);
             }
         }
     }

@@ -30,6 +30,7 @@ pub(crate) struct Pool {
     checkpoints: Option<Sender<Request>>,
     finished: Receiver<Finished>,
     threads: Vec<JoinHandle<()>>,
+    workers: usize,
 }
 
 impl Pool {
@@ -53,7 +54,12 @@ impl Pool {
         }
         let checkpointer = thread::Builder::new().name("checkpoint".into());
         threads.push(checkpointer.spawn(move || checkpoint::work(&checkpoint_queue, &reports))?);
-        Ok(Self { jobs: Some(jobs), checkpoints: Some(checkpoints), finished, threads })
+        Ok(Self { jobs: Some(jobs), checkpoints: Some(checkpoints), finished, threads, workers })
+    }
+
+    /// Jobs that run at once.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Hands a job to a worker.

@@ -348,6 +348,14 @@ impl<P> Track<P> {
         Some(job)
     }
 
+    /// Whether all there is to do is to look where the file stands, without news from the log.
+    pub(crate) fn can_wait(&self, now: Millis) -> bool {
+        self.stage == Stage::Unknown
+            && self.queue.is_empty()
+            && !self.is_busy
+            && now >= self.retry_at
+    }
+
     fn batch(&mut self) -> Option<Job<P>> {
         let last = match self.queue.back() {
             Some(link) => link.seq,

@@ -48,6 +48,21 @@ fn following(state: u64) -> Track<u64> {
 }
 
 #[test]
+fn a_file_is_looked_for_later_unless_the_log_has_news_for_it() {
+    let mut track = Track::new(NOW);
+    assert!(track.can_wait(NOW));
+    track.arrived(link(4));
+    assert!(!track.can_wait(NOW));
+    assert_eq!(next(&mut track, 4), Some(Job::Open));
+    track.opened(Some(sum(3)), None, &expected(4), NOW);
+    assert!(!track.can_wait(NOW), "what is known is to be applied");
+    let mut track = Track::<u64>::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    assert!(!track.can_wait(NOW), "it is under way");
+    assert!(!following(3).can_wait(NOW));
+}
+
+#[test]
 fn what_piles_up_is_applied_as_one_batch() {
     let mut track = following(3);
     for number in 4..=6 {
