@@ -55,6 +55,8 @@ fn a_database_replaced_beside_the_log_of_the_former_one_is_refused_until_that_is
     let fleet = Fleet::new("stale-log", &["a"]);
     make(&fleet.db("a"), 100);
     let mut shipper = fleet.ship();
+    // Attached before the last close, or that still removes the log.
+    shipper.await_line(&["attached", "db=a"]);
     App::open(&fleet.db("a")).sql("INSERT INTO t(v) VALUES('old')");
     fleet.await_shipped("a");
     let other = fleet.scratch.file("other.db");
