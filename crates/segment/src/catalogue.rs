@@ -104,16 +104,19 @@ impl Catalogue {
     /// Brings the catalogue over one more log segment: its records in order, then its sections.
     ///
     /// # Errors
-    /// `UnknownDatabase` if the segment speaks of a database that was never announced; the catalogue is then half
-    /// brought over and of no use.
+    /// `UnknownDatabase` if the segment speaks of a database that was never announced (the first one it names). What
+    /// it says of the others is taken over.
     pub fn absorb(&mut self, segment: &Table) -> Result<(), SegmentError> {
+        let mut absorbed = Ok(());
         for record in &segment.records {
-            self.absorb_record(record)?;
+            absorbed = absorbed.and(self.absorb_record(record));
         }
         for section in &segment.sections {
-            self.entry(section.db)?.absorb_section(section, segment.header.seq);
+            let entry = self.entry(section.db);
+            let told = entry.map(|entry| entry.absorb_section(section, segment.header.seq));
+            absorbed = absorbed.and(told);
         }
-        Ok(())
+        absorbed
     }
 
     fn absorb_record(&mut self, record: &Record) -> Result<(), SegmentError> {

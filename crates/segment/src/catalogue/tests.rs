@@ -170,7 +170,15 @@ fn a_database_that_was_never_announced_is_damage() {
         (vec![Record::Renamed { db: db(7), name: name("x") }], vec![]),
         (vec![Record::Base(base(db(7), 1))], vec![]),
     ] {
-        assert_eq!(Catalogue::default().absorb(&table(1, records, sections)), Err(unknown.clone()));
+        let known = announcement(db(1), "a");
+        let records = [records, vec![Record::Announce(known.clone())]].concat();
+        let sections = [sections, vec![section(db(1), 1, 5)]].concat();
+        let mut catalogue = Catalogue::default();
+        assert_eq!(catalogue.absorb(&table(1, records, sections)), Err(unknown.clone()));
+        let mut others = Catalogue::default();
+        let (records, sections) = (vec![Record::Announce(known)], vec![section(db(1), 1, 5)]);
+        others.absorb(&table(1, records, sections)).unwrap();
+        assert_eq!(catalogue, others, "the others are brought up to date");
     }
 }
 

@@ -174,15 +174,10 @@ impl Fleet {
         }
     }
 
-    /// The table speaks of a database that nothing has announced: what it says of the others counts.
+    /// The table speaks of a database that nothing has announced; what it says of the others was absorbed.
     ///
     /// Damage until the next catalogue, which has all databases: what announced it may have stood in an unreadable object.
     fn left_out(&mut self, table: &Table, error: &SegmentError) {
-        let mut others = table.clone();
-        others.sections.retain(|section| self.catalogue.databases.contains_key(&section.db));
-        if let Err(error) = self.catalogue.absorb(&others) {
-            tracing::debug!(%error, "a record of an unknown database");
-        }
         if self.damage.is_some() {
             return;
         }
