@@ -4,14 +4,15 @@
 //! tables that are read, kept with the saved position, and looked up where reading begins without one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use segment::{Catalogue, CatalogueEntry, DbId, Millis, Seq, Table};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
-/// Tables looked up at a first start. Of a fleet in which more than that say when their databases changed last, the
-/// oldest stay unknown until they change.
-const LOOKED_UP_MAX: usize = 256;
+/// How long a first start may spend on looking up tables: following waits for it. Those that changed longest ago come
+/// last, and stay unknown until they change.
+const LOOK_UP_TIME: Duration = Duration::from_millis(500);
 
 /// The log object of each database's newest section, and when it was sealed, on the store's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,8 @@ impl Sealed {
     pub(super) fn look_up(store: &dyn Store, catalogue: &Catalogue) -> Self {
         let seqs: BTreeSet<Seq> =
             catalogue.databases.values().filter_map(|entry| entry.changed).collect();
-        let mut sealed = Self::default();
-        for seq in seqs.into_iter().rev().take(LOOKED_UP_MAX) {
+        let (mut sealed, until) = (Self::default(), Instant::now() + LOOK_UP_TIME);
+        for seq in seqs.into_iter().rev().take_while(|_| Instant::now() < until) {
             match fleet_log::table(store, seq) {
                 Ok(table) => sealed.take(&table, |db| changed(catalogue, db) == Some(seq)),
                 Err(error) => tracing::debug!(%seq, %error, "the age of a change is unknown"),
