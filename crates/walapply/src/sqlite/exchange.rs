@@ -91,8 +91,10 @@ impl Checker {
             if backup.is_null() {
                 ffi::sqlite3_errcode(to)
             } else {
-                ffi::sqlite3_backup_step(backup, -1);
-                ffi::sqlite3_backup_finish(backup)
+                // What may pass (a lock) is told by the step alone, all other errors by both.
+                let stepped = ffi::sqlite3_backup_step(backup, -1);
+                let finished = ffi::sqlite3_backup_finish(backup);
+                if stepped == ffi::SQLITE_DONE { finished } else { stepped }
             }
         };
         if code == ffi::SQLITE_OK {
