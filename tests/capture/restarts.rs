@@ -1,6 +1,7 @@
 //! The shipper was down: what is shipped when it comes back.
 
 use e2e::{App, Fleet, shared};
+use rustix::process::Signal;
 
 /// Enough pages that uploading all of them would be seen.
 const SCHEMA: &str = "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB); \
@@ -83,4 +84,24 @@ fn sigterm_right_after_the_start_still_ships_what_was_written_while_we_were_down
         fleet.assert_restores("a");
     }
     assert_eq!(fleet.history().lives("a"), 1);
+}
+
+/// A base that the store does not take keeps `--once` waiting, until it is told to stop.
+#[test]
+fn a_single_run_that_waits_for_a_base_ends_when_told_to() {
+    let _turn = shared();
+    let fleet = Fleet::new("once-told", &["a"]);
+    App::open(&fleet.db("a")).sql(SCHEMA);
+    std::fs::create_dir(fleet.store()).expect("a folder");
+    std::fs::write(fleet.store().join("snap"), "in the way of the bases").expect("written");
+    let mut once = fleet.replicate(&fleet.config("alpha"));
+    once.arg("--once");
+    let mut once = fleet.start(once);
+    once.await_line(&["the base was not uploaded"]);
+    assert!(once.is_running());
+    once.signal(Signal::TERM);
+    assert_eq!(once.exit(), 1, "not everything is shipped");
+    std::fs::remove_file(fleet.store().join("snap")).expect("removed");
+    assert_eq!(fleet.ship_once(), 0);
+    fleet.assert_restores("a");
 }

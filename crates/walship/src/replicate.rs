@@ -296,9 +296,12 @@ impl Running {
     /// A database that appeared a moment ago counts too: its base is waited for, however late it was noticed.
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         let deadline = Instant::now() + FINAL_FLUSH;
-        let is_in_time = || once || Instant::now() < deadline;
+        let stop = Arc::clone(&self.stop);
+        // Told to stop, `once` hurries like any other.
+        let is_unhurried = || once && !stop.load(Ordering::Relaxed);
+        let is_in_time = || is_unhurried() || Instant::now() < deadline;
         let bases_deadline = Instant::now() + LATER_BASES;
-        let awaits_bases = || once && Instant::now() < bases_deadline;
+        let awaits_bases = || is_unhurried() && Instant::now() < bases_deadline;
         self.fleet.look_for_files();
         // What waits for the store was captured earlier: it goes first, then one more cut.
         while self.flusher.is_waiting() {
