@@ -16,11 +16,14 @@ use std::fmt;
 use std::path::Path;
 use std::ptr;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use libsqlite3_sys as ffi;
 
 use crate::wal_index::WalIndexHeader;
+
+mod shared;
+
+pub use shared::{Peek, SharedIndex};
 
 /// Oldest version without the WAL-reset bug of 3.7.0 to 3.51.2.
 const VERSION_MIN: c_int = 3_051_003;
@@ -348,62 +351,6 @@ impl Connection {
         self.check("measure the database", code)?;
         Ok(u64::try_from(size).unwrap_or(0))
     }
-
-    /// True while some connection checkpoints: none can while the lock for it is ours, for the time of two system
-    /// calls. Call it inside a read transaction of a database in WAL mode.
-    ///
-    /// # Errors
-    /// When there is no shared memory, or the lock cannot be asked for.
-    pub fn is_checkpoint_running(&self) -> Result<bool, SqliteError> {
-        let locked = self.checkpoint_lock(ffi::SQLITE_SHM_LOCK)?;
-        if locked == ffi::SQLITE_BUSY {
-            return Ok(true);
-        }
-        self.check("look for a checkpoint", locked)?;
-        let unlocked = self.checkpoint_lock(ffi::SQLITE_SHM_UNLOCK)?;
-        self.check("look for a checkpoint", unlocked).map(|()| false)
-    }
-
-    fn checkpoint_lock(&self, act: c_int) -> Result<c_int, SqliteError> {
-        /// The byte of the checkpointer among the locks of the wal-index (WAL-mode File Format, 2.3.2).
-        const CHECKPOINTER: c_int = 1;
-        let file = self.file(ffi::SQLITE_FCNTL_FILE_POINTER)?;
-        // SAFETY: methods of version 2 and above have xShmLock; the shared memory is open in a read transaction.
-        let code = unsafe {
-            let methods = &*(*file).pMethods;
-            match methods.xShmLock.filter(|_| methods.iVersion >= 2) {
-                Some(lock) => lock(file, CHECKPOINTER, 1, act | ffi::SQLITE_SHM_EXCLUSIVE),
-                None => ffi::SQLITE_IOERR,
-            }
-        };
-        Ok(code)
-    }
-
-    /// Maps the first region of the wal-index, for `SharedIndex::peek`. Call it inside a read
-    /// transaction of a database in WAL mode, so that the region exists; nothing is created here.
-    ///
-    /// # Errors
-    /// When there is no shared memory (exclusive locking mode, another VFS).
-    pub fn shared_index(&self) -> Result<SharedIndex, SqliteError> {
-        let file = self.file(ffi::SQLITE_FCNTL_FILE_POINTER)?;
-        let mut region: *mut c_void = ptr::null_mut();
-        // SAFETY: methods of version 2 and above have xShmMap; region 0 is 32 KiB; extend = 0 creates nothing.
-        let code = unsafe {
-            let methods = &*(*file).pMethods;
-            match methods.xShmMap.filter(|_| methods.iVersion >= 2) {
-                Some(map) => map(file, 0, 32768, 0, (&raw mut region).cast()),
-                None => ffi::SQLITE_IOERR,
-            }
-        };
-        if code != ffi::SQLITE_OK || region.is_null() {
-            return Err(SqliteError {
-                operation: "map the wal-index",
-                code,
-                message: "no shared memory".into(),
-            });
-        }
-        Ok(SharedIndex(region.cast_const().cast()))
-    }
 }
 
 impl Drop for Connection {
@@ -439,41 +386,6 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("in_transaction", &self.in_transaction())
             .finish_non_exhaustive()
-    }
-}
-
-/// A view of the wal-index header that other processes update. Valid while the connection that made
-/// it is open: keep the two together and drop this first.
-#[derive(Debug, Clone, Copy)]
-pub struct SharedIndex(*const AtomicU32);
-
-// SAFETY: only atomic loads are made through the pointer.
-unsafe impl Send for SharedIndex {}
-
-/// What a glance at the wal-index showed. Good for comparing, not for trusting: the copy may be torn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peek {
-    /// First copy of the header.
-    pub header: WalIndexHeader,
-    /// Frames that a checkpoint has moved into the database.
-    pub backfilled: u32,
-}
-
-impl SharedIndex {
-    /// Reads the header and the backfill counter: about 15 ns, no system call.
-    #[must_use]
-    pub fn peek(&self) -> Peek {
-        let mut header = [0u32; 12];
-        for (index, word) in header.iter_mut().enumerate() {
-            *word = self.word(index);
-        }
-        fence(Ordering::Acquire);
-        Peek { header: WalIndexHeader(header), backfilled: self.word(24) }
-    }
-
-    fn word(&self, index: usize) -> u32 {
-        // SAFETY: the region is 32 KiB, mapped and aligned while its connection is open.
-        unsafe { (*self.0.add(index)).load(Ordering::Relaxed) }
     }
 }
 

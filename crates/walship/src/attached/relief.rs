@@ -10,7 +10,8 @@ use segment::Millis;
 use super::Attached;
 use crate::error::CaptureError;
 use crate::handover;
-use crate::sqlite::{Connection, Peek};
+use crate::sqlite::{Connection, Peek, SharedIndex};
+use crate::wal_index::WalIndexHeader;
 
 /// How long the last resort may hold the write lock.
 const FORCE_HOLD_MAX: Duration = Duration::from_millis(60);
@@ -73,13 +74,33 @@ impl Attached {
     /// for us with the write lock held, so that no commit ever lets us move on: every writer stands still until
     /// the checkpoint's busy timeout ends. So the mark is given up for a moment.
     ///
-    /// C1 is void meanwhile. It holds again if the snapshot taken afterwards is of the same log: a log that is
-    /// restarted gets other salts, so all its frames since our position still stand and their chain proves them.
+    /// C1 holds meanwhile: a place without a mark is held, which lets the checkpoint move all frames and forbids a
+    /// restart of the log. Without such a place we stay: then four others hold marks too.
     fn give_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
         let (Some(shared), Some(position)) = (self.shared_index(), self.situation.position) else {
             return Ok(());
         };
         self.gave_way = Some(now.0);
+        let mut stand_in = self.take_spare()?;
+        stand_in.begin_read()?;
+        stand_in.end_read();
+        let place = stand_in.hold_place(shared);
+        let given = match &place {
+            Ok(Some(_)) => self.step_aside(shared, position, now),
+            _ => Ok(()),
+        };
+        let released = place?.map_or(Ok(()), |place| stand_in.release_place(place));
+        self.spare = Some(stand_in);
+        given.and(released.map_err(CaptureError::from))
+    }
+
+    /// The steps of giving way while another connection holds a place.
+    fn step_aside(
+        &mut self,
+        shared: SharedIndex,
+        position: WalIndexHeader,
+        now: (Instant, Millis),
+    ) -> Result<(), CaptureError> {
         self.holder.end_read();
         let began = Instant::now();
         let is_waited_for =
@@ -96,7 +117,7 @@ impl Attached {
             Some(snapshot) if snapshot.same_log(&position) => {
                 self.capture_held(snapshot, shared, now.1).map_err(|error| lost(&error))?;
             }
-            _ => return Err(lost(&"the application restarted the log at once")),
+            _ => return Err(lost(&"the log was restarted against the rules")),
         }
         self.settle(snapshot, before, shared.peek().backfilled, now.0);
         Ok(())
