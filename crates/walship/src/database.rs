@@ -8,10 +8,10 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use segment::{BaseRecord, DbId, Incarnation, Millis, Name, PageHashes, PageNo, Seq, Txid};
+use segment::{DbId, Incarnation, Millis, Name, Txid};
 use sqlite_wal::Salts;
 
 use crate::attached::{Attached, Counters};
@@ -19,8 +19,16 @@ use crate::compare::Known;
 use crate::error::CaptureError;
 use crate::handover::Action;
 use crate::identity::{self, FileId, PathState};
-use crate::pending::Change;
-use crate::pinned::Pinned;
+
+mod condition;
+mod next_base;
+mod outgoing;
+
+pub use condition::Condition;
+pub use outgoing::{Acknowledged, Outgoing, Shipped};
+
+use condition::Complaints;
+use next_base::NextBase;
 
 /// How often a path without a usable database is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,8 +38,6 @@ const LOCKED_INTERVAL: Duration = Duration::from_secs(1);
 const REFUSED_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it is tried to attach while a base is still being copied from the old files.
 const PINNED_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the same complaint is logged.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the configuration says about a database.
 #[derive(Debug, Clone)]
@@ -52,103 +58,6 @@ pub struct Spec {
     pub force_above: Option<u64>,
 }
 
-/// What is the matter with a database right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// Not looked at yet.
-    Starting,
-    /// No file.
-    Missing,
-    /// A file of 0 bytes.
-    Empty,
-    /// Held exclusively by an application.
-    Locked,
-    /// Cannot be replicated, and why.
-    Refused(String),
-    /// An error that may pass.
-    Failing(String),
-    /// Captured.
-    Live,
-}
-
-impl Condition {
-    /// True if there is no database yet.
-    fn is_absence(&self) -> bool {
-        matches!(self, Self::Missing | Self::Empty)
-    }
-
-    /// Why, where a word does not say it.
-    #[must_use]
-    pub fn detail(&self) -> Option<&str> {
-        match self {
-            Self::Refused(why) | Self::Failing(why) => Some(why),
-            Self::Locked => Some("an application holds it exclusively (locking_mode=EXCLUSIVE?)"),
-            _ => None,
-        }
-    }
-
-    /// One word for tables.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Missing => "missing",
-            Self::Empty => "empty",
-            Self::Locked => "locked",
-            Self::Refused(_) => "refused",
-            Self::Failing(_) => "failing",
-            Self::Live => "live",
-        }
-    }
-}
-
-/// A change on its way into a segment.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// The change.
-    pub change: Change,
-    /// The base that the first change of an incarnation stands on, and the hashes of its pages.
-    pub base: Option<(BaseRecord, PageHashes)>,
-}
-
-/// What became durable.
-#[derive(Debug, Clone)]
-pub struct Acknowledged {
-    /// The log object that holds it.
-    pub seq: Seq,
-    /// The life of the file.
-    pub incarnation: Incarnation,
-    /// Hashes of its pages.
-    pub hashes: Vec<(PageNo, u64)>,
-    /// Pages after it.
-    pub pages_after: u32,
-    /// Its last commit.
-    pub txid: Txid,
-    /// Bytes of pages it held.
-    pub bytes: u64,
-}
-
-/// The state that the log holds.
-#[derive(Debug, Clone)]
-pub struct Shipped {
-    /// Incarnation, commits, page hashes.
-    pub known: Known,
-    /// The log object that changed it last.
-    pub seq: Seq,
-    /// Bytes of pages shipped since the newest base.
-    pub bytes_since_base: u64,
-    /// Log objects that touched it since the newest base.
-    pub objects_since_base: u32,
-}
-
-/// Where the next base stands.
-#[derive(Debug)]
-enum Base {
-    Idle,
-    Copying { incarnation: Incarnation, hashes: PageHashes, at: Option<Seq> },
-    Ready { record: BaseRecord, hashes: PageHashes, at: Option<Seq> },
-}
-
 enum State {
     Detached { retry_at: Instant, captured: Option<Known> },
     Attached(Box<Attached>),
@@ -160,13 +69,14 @@ pub struct Database {
     state: State,
     condition: Condition,
     glanced: Option<Millis>,
-    complained: Option<(Instant, Condition)>,
+    complaints: Complaints,
     file: Option<FileId>,
     /// The file that was attached last, and the log that stood beside it.
     left: Option<(FileId, Salts)>,
     shipped: Option<Shipped>,
     sealed: VecDeque<Outgoing>,
-    base: Base,
+    base: NextBase,
+    is_base_asked_for: bool,
     pins: Weak<()>,
     new_incarnation: fn() -> Incarnation,
 }
@@ -191,12 +101,13 @@ impl Database {
             state: State::Detached { retry_at: now, captured },
             condition: Condition::Starting,
             glanced: None,
-            complained: None,
+            complaints: Complaints::default(),
             file,
             left: None,
             shipped,
             sealed: VecDeque::new(),
-            base: Base::Idle,
+            base: NextBase::Idle,
+            is_base_asked_for: false,
             pins: Weak::new(),
             new_incarnation,
         }
@@ -206,11 +117,6 @@ impl Database {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
-    }
-
-    /// Takes a changed tier or interval.
-    pub fn respecify(&mut self, spec: Spec) {
-        self.spec = spec;
     }
 
     /// What is the matter.
@@ -261,51 +167,10 @@ impl Database {
         })
     }
 
-    /// When the oldest commit that no segment holds was noticed; segments on their way do not count here.
-    #[must_use]
-    pub fn dirty_since(&self) -> Option<Millis> {
-        let sealed = self.sealed.front().map(|outgoing| outgoing.change.oldest_commit);
-        let first_base = self.first_base_is_ready().then_some(Millis::new(0));
-        sealed.or(first_base).or_else(|| {
-            self.attached().filter(|a| !a.needs_first_base()).and_then(Attached::dirty_since)
-        })
-    }
-
-    /// When the oldest commit that no segment holds was noticed, also while the first base is on its way.
-    #[must_use]
-    pub fn uncaptured_since(&self) -> Option<Millis> {
-        self.sealed
-            .front()
-            .map(|outgoing| outgoing.change.oldest_commit)
-            .or_else(|| self.attached().and_then(Attached::dirty_since))
-    }
-
     /// The last captured commit; `None` while nothing is attached.
     #[must_use]
     pub fn captured(&self) -> Option<Txid> {
         self.attached().map(Attached::txid)
-    }
-
-    /// True while the first base of the file is on its way.
-    #[must_use]
-    pub fn is_basing(&self) -> bool {
-        self.attached().is_some_and(Attached::needs_first_base)
-    }
-
-    /// True if a base is wanted, in the making, or not named yet.
-    #[must_use]
-    pub fn is_base_on_its_way(&self) -> bool {
-        !matches!(self.base, Base::Idle) || self.wants_base()
-    }
-
-    /// True if a later base waits to be named.
-    #[must_use]
-    pub fn has_base_record(&self) -> bool {
-        matches!(self.base, Base::Ready { at: Some(_), .. }) && !self.is_basing()
-    }
-
-    fn first_base_is_ready(&self) -> bool {
-        matches!(self.base, Base::Ready { .. }) && self.is_basing()
     }
 
     fn attached(&self) -> Option<&Attached> {
@@ -408,7 +273,7 @@ impl Database {
         )?;
         tracing::info!(db = %self.spec.name, new = attached.needs_first_base(), pages = attached.hashes().page_count(), "attached");
         self.file = Some(file);
-        self.base = Base::Idle;
+        self.base = NextBase::Idle;
         self.state = State::Attached(Box::new(attached));
         self.glanced = Some(now.1);
         self.condition = Condition::Live;
@@ -416,7 +281,7 @@ impl Database {
     }
 
     fn wait(&mut self, condition: Condition, interval: Duration, now: Instant) {
-        self.complain(&condition, now);
+        self.complaints.tell(&self.spec, &condition, now);
         self.condition = condition;
         if let State::Detached { retry_at, captured } = &mut self.state {
             *retry_at = now + interval;
@@ -462,180 +327,8 @@ impl Database {
             self.sealed.push_back(Outgoing { change, base: None });
         }
         self.left = self.file.zip(attached.log_salts());
-        self.base = Base::Idle;
+        self.base = NextBase::Idle;
         self.state = State::Detached { retry_at: now, captured };
-    }
-
-    /// Logs a condition when it begins and then once a minute.
-    fn complain(&mut self, condition: &Condition, now: Instant) {
-        let is_news = self.complained.as_ref().is_none_or(|(at, before)| {
-            before != condition || now.duration_since(*at) >= COMPLAINT_INTERVAL
-        });
-        if !is_news {
-            return;
-        }
-        self.complained = Some((now, condition.clone()));
-        let (db, path) = (&self.spec.name, self.spec.path.display());
-        match condition {
-            Condition::Locked => {
-                tracing::warn!(%db, %path, "locked by an application (locking_mode=EXCLUSIVE?): not replicated until it lets go")
-            }
-            Condition::Refused(why) => tracing::warn!(%db, %path, why, "cannot be replicated"),
-            Condition::Failing(why) => tracing::warn!(%db, %path, why, "not captured right now"),
-            Condition::Missing | Condition::Empty => {
-                tracing::info!(%db, %path, state = condition.word(), "waiting for the database")
-            }
-            Condition::Starting | Condition::Live => {}
-        }
-    }
-
-    /// True if more than one flush is needed for what is captured.
-    #[must_use]
-    pub fn has_backlog(&self) -> bool {
-        !self.sealed.is_empty() || self.first_base_is_ready()
-    }
-
-    /// Takes the next change to ship.
-    pub fn take_outgoing(&mut self, now: Millis) -> Option<Outgoing> {
-        if let Some(outgoing) = self.sealed.pop_front() {
-            return Some(outgoing);
-        }
-        let State::Attached(attached) = &mut self.state else { return None };
-        if !attached.needs_first_base() {
-            return attached.seal(now).map(|change| Outgoing { change, base: None });
-        }
-        match std::mem::replace(&mut self.base, Base::Idle) {
-            Base::Ready { record, hashes, .. } => {
-                attached.seal(now).map(|change| Outgoing { change, base: Some((record, hashes)) })
-            }
-            other => {
-                self.base = other;
-                None
-            }
-        }
-    }
-
-    /// Takes the record of a later base once the change it stands after is durable.
-    pub fn take_base_record(&mut self) -> Option<BaseRecord> {
-        match std::mem::replace(&mut self.base, Base::Idle) {
-            Base::Ready { record, at: Some(at), .. }
-                if !self.attached().is_some_and(Attached::needs_first_base) =>
-            {
-                if let Some(shipped) = &mut self.shipped {
-                    shipped.bytes_since_base = 0;
-                    shipped.objects_since_base = 0;
-                }
-                Some(BaseRecord { at: Some(at), ..record })
-            }
-            other => {
-                self.base = other;
-                None
-            }
-        }
-    }
-
-    /// Notes that a change became durable.
-    pub fn acknowledge(&mut self, ack: &Acknowledged, base_pages: Option<PageHashes>) {
-        let shipped = match (&mut self.shipped, base_pages) {
-            (Some(shipped), None) if shipped.known.incarnation == ack.incarnation => shipped,
-            (slot, Some(hashes)) => slot.insert(Shipped {
-                known: Known { incarnation: ack.incarnation, txid: ack.txid, hashes },
-                seq: ack.seq,
-                bytes_since_base: 0,
-                objects_since_base: 0,
-            }),
-            _ => return,
-        };
-        shipped.known.hashes.resize(ack.pages_after);
-        for (pgno, hash) in &ack.hashes {
-            shipped.known.hashes.set(*pgno, *hash);
-        }
-        shipped.known.txid = ack.txid;
-        shipped.seq = ack.seq;
-        shipped.bytes_since_base += ack.bytes;
-        shipped.objects_since_base += 1;
-        let checksum = shipped.known.hashes.checksum();
-        if let Base::Copying { hashes, at, .. } | Base::Ready { hashes, at, .. } = &mut self.base
-            && hashes.checksum() == checksum
-        {
-            at.get_or_insert(ack.seq);
-        }
-    }
-
-    /// True if a base is needed and none is on its way.
-    #[must_use]
-    pub fn wants_base(&self) -> bool {
-        matches!(self.base, Base::Idle)
-            && self
-                .attached()
-                .is_some_and(|attached| attached.needs_first_base() || self.is_base_due())
-    }
-
-    fn is_base_due(&self) -> bool {
-        let size = self.size().map_or(0, |(_, bytes, _)| bytes);
-        self.sealed.is_empty()
-            && self.shipped.as_ref().is_some_and(|s| {
-                tiering::base_due(s.bytes_since_base, u64::from(s.objects_since_base), size)
-            })
-    }
-
-    /// Pins the state that the next base is copied from. What was captured so far is sealed, so that the
-    /// base stands between two changes.
-    ///
-    /// # Errors
-    /// When the state cannot be pinned right now; the database has dealt with the error already.
-    pub fn pin(&mut self, clock: &dyn Fn() -> Now) -> Option<Pinned> {
-        let State::Attached(attached) = &mut self.state else { return None };
-        let sealed = if attached.needs_first_base() {
-            None
-        } else {
-            attached.hand_over(clock()).map(|()| attached.seal(clock().1)).transpose()
-        };
-        let pinned = match sealed.transpose() {
-            Err(error) => Err(error),
-            Ok(change) => {
-                self.sealed.extend(change.map(|change| Outgoing { change, base: None }));
-                attached.pin(clock())
-            }
-        };
-        match pinned {
-            Ok(pinned) => {
-                self.pins = Arc::downgrade(&pinned.alive);
-                let checksum = pinned.checksum();
-                let at = self
-                    .shipped
-                    .as_ref()
-                    .filter(|s| s.known.hashes.checksum() == checksum)
-                    .map(|s| s.seq);
-                self.base = Base::Copying {
-                    incarnation: attached.incarnation(),
-                    hashes: pinned.hashes().clone(),
-                    at,
-                };
-                Some(pinned)
-            }
-            Err(error) => {
-                self.fail(error, clock());
-                None
-            }
-        }
-    }
-
-    /// The base is in the store (`Some`), or could not be made.
-    pub fn finish_base(&mut self, record: Option<BaseRecord>) {
-        let before = std::mem::replace(&mut self.base, Base::Idle);
-        if let (Base::Copying { incarnation, hashes, at }, Some(record)) = (before, record)
-            && incarnation == record.incarnation
-            && hashes.checksum() == record.checksum
-        {
-            self.base = Base::Ready { record, hashes, at };
-        }
-    }
-
-    /// Whose base it would be.
-    #[must_use]
-    pub fn incarnation(&self) -> Option<(Incarnation, Txid)> {
-        self.attached().map(|attached| (attached.incarnation(), attached.txid()))
     }
 }
 
