@@ -371,3 +371,6 @@ fn force(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

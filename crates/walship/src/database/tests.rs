@@ -1,0 +1,130 @@
+use std::path::Path;
+use std::time::Duration;
+
+use segment::{BaseRecord, Checksum, PageHashes, Seq, page_hash};
+
+use super::*;
+
+fn now() -> Now {
+    (Instant::now(), Millis::new(1))
+}
+
+fn attached(path: &Path) -> Database {
+    let spec = Spec {
+        id: DbId::from_bytes([1; 8]),
+        name: Name::parse("a").unwrap(),
+        path: path.to_owned(),
+        tier: "p1".into(),
+        class_hours: 72,
+        sync_interval: Duration::from_secs(1),
+        force_above: None,
+    };
+    let incarnation = || Incarnation::from_bytes([2; 16]);
+    let mut database = Database::new(spec, None, None, incarnation, Instant::now());
+    database.work(Action::Wait, &now);
+    assert_eq!(database.condition(), &Condition::Live);
+    database
+}
+
+/// Makes a base of the state that is captured now, without a store.
+fn make_base(database: &mut Database) {
+    let pinned = database.pin(&now).unwrap();
+    let (incarnation, _) = database.incarnation().unwrap();
+    let hashes = pinned.hashes();
+    database.finish_base(Some(BaseRecord {
+        db: database.spec().id,
+        incarnation,
+        at: None,
+        checksum: hashes.checksum(),
+        page_size: hashes.page_size(),
+        pages: hashes.page_count(),
+        bytes: 0,
+        parts: Vec::new(),
+    }));
+}
+
+/// A change as a log object holds it, and its receipt.
+struct Sent {
+    ack: Acknowledged,
+    base: Option<PageHashes>,
+    checksum: Checksum,
+}
+
+fn send(database: &mut Database, seq: Seq) -> Sent {
+    let Outgoing { change, base } = database.take_outgoing(now().1).unwrap();
+    let hash = |(pgno, page): (&_, &Box<[u8]>)| (*pgno, page_hash(*pgno, page));
+    let ack = Acknowledged {
+        seq,
+        incarnation: change.incarnation,
+        hashes: change.pages.iter().map(hash).collect(),
+        pages_after: change.pages_after,
+        txid: change.txids.1,
+        bytes: change.bytes(),
+    };
+    Sent { ack, base: base.map(|(_, hashes)| hashes), checksum: change.checksums.1 }
+}
+
+fn receive(database: &mut Database, sent: Sent) {
+    database.acknowledge(&sent.ack, sent.base);
+}
+
+/// A database whose first base stands, in the log object that is returned.
+fn shipped(path: &Path) -> (Database, Sent) {
+    let mut database = attached(path);
+    make_base(&mut database);
+    let first = send(&mut database, Seq::FIRST);
+    (database, first)
+}
+
+fn application(path: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(x); INSERT INTO t VALUES (0);")
+        .unwrap();
+    connection
+}
+
+/// A value that is set and set back leaves the very same pages, at a later commit.
+#[test]
+fn a_base_stands_at_its_commit_and_not_where_the_same_pages_were_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = application(&path);
+    let (mut database, first) = shipped(&path);
+    let (second, third) = (Seq::FIRST.next(), Seq::FIRST.next().next());
+    let before = first.checksum;
+    receive(&mut database, first);
+
+    application.execute("UPDATE t SET x = 1", []).unwrap();
+    database.capture(&now);
+    let there = send(&mut database, second);
+    application.execute("UPDATE t SET x = 0", []).unwrap();
+    make_base(&mut database);
+    assert!(!database.has_base_record(), "its commit is not in the log");
+    let back = send(&mut database, third);
+    assert_eq!(back.checksum, before, "the pages are as they were");
+    receive(&mut database, there);
+    assert!(!database.has_base_record(), "its commit is not in the log");
+    receive(&mut database, back);
+    assert_eq!(database.take_base_record().unwrap().at, Some(third));
+}
+
+#[test]
+fn a_base_that_is_asked_for_is_wanted_until_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let _application = application(&path);
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    assert!(!database.wants_base());
+
+    database.ask_for_base();
+    assert!(database.wants_base());
+    drop(database.pin(&now));
+    assert!(!database.wants_base(), "one is on its way");
+    database.finish_base(None);
+    assert!(database.wants_base(), "it did not arrive");
+    make_base(&mut database);
+    assert_eq!(database.take_base_record().unwrap().at, Some(Seq::FIRST), "nothing changed");
+    assert!(!database.wants_base());
+}
