@@ -33,6 +33,7 @@ pub mod image;
 pub mod list;
 mod patient;
 pub mod plan;
+mod replace;
 mod replica;
 pub mod restore;
 mod scan;

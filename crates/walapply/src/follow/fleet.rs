@@ -28,6 +28,7 @@ use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
 use super::track::{Condition, Link, Track};
 use crate::heal::Place;
+use crate::replace::RealDisk;
 use crate::replica::files;
 
 /// Sections in memory beyond this many bytes stop the reading until some are applied.
@@ -378,7 +379,7 @@ impl Fleet {
             catalogue: self.catalogue.clone(),
             sealed: self.sealed.clone(),
         };
-        match saved.store(&self.settings.state_dir) {
+        match saved.store(&RealDisk, &self.settings.state_dir) {
             Ok(()) => self.saved = (now, read),
             Err(error) => {
                 tracing::warn!(%error, "cannot save the position");

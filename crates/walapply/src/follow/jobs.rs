@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::error::{ApplyError, Remedy};
 use crate::heal::{self, Manner, Place};
 use crate::image;
+use crate::replace::RealDisk;
 use crate::replica::sidecar::{self, Sidecar};
 use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files, install};
 
@@ -230,7 +231,7 @@ impl Hands<'_> {
             floor: self.sidecar.floor,
             ceiling: self.sidecar.ceiling.max(Some(seq)),
         };
-        sidecar::write(&self.sidecar_path(), &raised)?;
+        sidecar::write(&RealDisk, &self.sidecar_path(), &raised)?;
         self.sidecar = raised;
         Ok(())
     }

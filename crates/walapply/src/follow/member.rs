@@ -10,6 +10,7 @@ use super::jobs::{Assignment, Cut, Done, Payload, Report, Undone};
 use super::state::DatabaseStatus;
 use super::track::{Condition, Expected, Job, Track, Trouble};
 use crate::heal::{Manner, Place};
+use crate::replace::RealDisk;
 use crate::replica::Replica;
 use crate::replica::sidecar::{self, Sidecar};
 use crate::replica::watch::Watch;
@@ -221,7 +222,7 @@ impl Member {
             return;
         }
         let path = sidecar::path(&self.place.state_dir, &self.place.name);
-        match sidecar::write(&path, &raised) {
+        match sidecar::write(&RealDisk, &path, &raised) {
             Ok(()) => self.sidecar = raised,
             Err(error) => tracing::warn!(db = %self.place.name, %error, "cannot write the sidecar"),
         }

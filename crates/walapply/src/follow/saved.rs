@@ -1,6 +1,6 @@
 //! Where the follower stood when it last had everything: a shortcut for the next start, never a proof.
 //!
-//! Position and catalogue of one cut, replaced together by rename. Without it the follower begins at the end of the log
+//! Position and catalogue of one cut, replaced together (Invariant W1 of `replace`). Without it the follower begins at the end of the log
 //! and compares every database with the catalogue there; with an old one it reads a little more of the log.
 
 use std::fs;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::Sealed;
 use crate::error::ApplyError;
+use crate::replace::{self, Disk};
 
 /// A catalogue of 100,000 databases fits; more is not ours.
 const BYTES_MAX: u64 = 64 << 20;
@@ -59,13 +60,10 @@ impl Saved {
     }
 
     /// Replaces the file.
-    pub(super) fn store(&self, state_dir: &Path) -> Result<(), ApplyError> {
-        let path = path(state_dir);
-        let temporary = path.with_extension("json.new");
+    pub(super) fn store(&self, disk: &impl Disk, state_dir: &Path) -> Result<(), ApplyError> {
         let text = serde_json::to_vec(self)
             .expect("BUG: a position and a catalogue can be written as JSON");
-        fs::write(&temporary, text).map_err(ApplyError::file(&temporary, "writing"))?;
-        fs::rename(&temporary, &path).map_err(ApplyError::file(&path, "replacing"))
+        replace::json(disk, &path(state_dir), &text)
     }
 }
 
@@ -73,3 +71,6 @@ impl Saved {
 pub(super) fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("follow.json")
 }
+
+#[cfg(test)]
+mod tests;

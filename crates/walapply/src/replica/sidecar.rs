@@ -5,8 +5,8 @@
 //! restart the file holds some state in between, and its checksum tells which; should it match none, all of (floor, ceiling]
 //! is replayed as one transaction. Losing the file costs reading, never correctness.
 //!
-//! Written to a temporary file and renamed: a crash leaves the old content or the new. It is not synced; after a power
-//! cut an old sidecar only makes the search longer.
+//! A crash leaves the old content or the new (Invariant W1 of `replace`). It is not synced: after a power cut it may be
+//! old, which only makes the search longer, or cut short, which counts as none.
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -16,6 +16,7 @@ use segment::{Incarnation, Name, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApplyError;
+use crate::replace::{self, Disk};
 
 /// A sidecar is some 150 bytes; more is not ours.
 const BYTES_MAX: u64 = 4_096;
@@ -55,11 +56,9 @@ pub(crate) fn read(path: &Path) -> Sidecar {
 }
 
 /// Replaces a sidecar.
-pub(crate) fn write(path: &Path, sidecar: &Sidecar) -> Result<(), ApplyError> {
-    let temporary = path.with_extension("json.new");
+pub(crate) fn write(disk: &impl Disk, path: &Path, sidecar: &Sidecar) -> Result<(), ApplyError> {
     let text = serde_json::to_vec(sidecar).expect("BUG: three optional ids can be written as JSON");
-    fs::write(&temporary, text).map_err(ApplyError::file(&temporary, "writing"))?;
-    fs::rename(&temporary, path).map_err(ApplyError::file(path, "replacing"))
+    replace::json(disk, path, &text)
 }
 
 #[cfg(test)]
