@@ -1,7 +1,7 @@
 //! A small file that is replaced as a whole, step by step on a disk that tests can stop.
 //!
 //! Invariant W1: a crash at any point leaves the old content or the new one under the file's name. The new one is written
-//! beside it and then renamed over it (enforced for every file that is written here by `replace::stopping`).
+//! beside it and then renamed over it (enforced for every file that is written here by `replace::testing`).
 //! Nothing is synced: after a power cut the file may hold any part of the new content, so whoever reads it must take
 //! that for a file that says nothing.
 //! The file beside it, `NAME.json.new`, stays after a crash and is overwritten by the next replacement. One writer at a
@@ -42,4 +42,4 @@ pub(crate) fn json(disk: &impl Disk, path: &Path, text: &[u8]) -> Result<(), App
 }
 
 #[cfg(test)]
-pub(crate) mod stopping;
+pub(crate) mod testing;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::replace::RealDisk;
-use crate::replace::stopping::{self, Stop};
+use crate::replace::testing::{Stop, at_every_step};
 
 fn saved(fleet: u8) -> Saved {
     Saved {
@@ -19,7 +19,7 @@ fn a_crash_at_any_step_leaves_a_position_that_was_saved_and_a_power_cut_perhaps_
         let found = |saved: &Saved| Saved::load(scratch.path(), saved.fleet);
         found(&old).or_else(|| found(&new))
     };
-    let steps = stopping::at_every_step(
+    let steps = at_every_step(
         || old.store(&RealDisk, scratch.path()).unwrap(),
         |disk| new.store(disk, scratch.path()),
         |stopped| {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::replace::RealDisk;
-use crate::replace::stopping::{self, Stop};
+use crate::replace::testing::{Stop, at_every_step};
 
 fn sidecar(floor: u64, ceiling: u64) -> Sidecar {
     Sidecar {
@@ -29,7 +29,7 @@ fn a_crash_at_any_step_leaves_the_old_content_or_the_new_and_a_power_cut_perhaps
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("a.json");
     let (old, new) = (sidecar(1, 2), sidecar(7, 9));
-    let steps = stopping::at_every_step(
+    let steps = at_every_step(
         || write(&RealDisk, &path, &old).unwrap(),
         |disk| write(disk, &path, &new),
         |stopped| {
