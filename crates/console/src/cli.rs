@@ -1,4 +1,8 @@
 //! The parts of the command line that both programs have, and the frame around `main`.
+//!
+//! What must always hold: whatever may be typed has an effect, `--json` included, and the help of every command shows an
+//! example. [`command`] gives a program's command line as it is shown everywhere: to the parser, in completions and in
+//! manual pages.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -7,6 +11,7 @@ use std::process::ExitCode as ProcessExit;
 
 use clap::{Args, Command, Parser, Subcommand};
 use clap_complete::Shell;
+use serde_json::{Value, json};
 
 use crate::config::{self, Config};
 use crate::exit::{ExitCode, Failure};
@@ -56,33 +61,81 @@ pub enum ShellCommand {
     },
 }
 
+/// What is printed for a person or a shell, and the same for a machine.
+struct Text {
+    text: String,
+    document: Value,
+}
+
 impl ShellCommand {
-    /// Prints what is asked for.
+    /// Prints what is asked for; with `json` as one document that holds the text.
     ///
     /// # Errors
     /// When the command does not exist or standard output cannot be written.
-    pub fn run<P: Parser>(&self) -> Result<(), Failure> {
-        let text = self.render(P::command())?;
-        match io::stdout().lock().write_all(&text) {
+    pub fn run<P: Parser>(&self, json: bool) -> Result<(), Failure> {
+        let Text { text, document } = self.render(command::<P>())?;
+        let text = if json { format!("{document}\n") } else { text };
+        match io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
             _ => Ok(()),
         }
     }
 
-    fn render(&self, mut program: Command) -> Result<Vec<u8>, Failure> {
-        let mut text = Vec::new();
+    fn render(&self, program: Command) -> Result<Text, Failure> {
         match self {
             Self::Completions { shell } => {
-                let name = program.get_name().to_owned();
-                clap_complete::generate(*shell, &mut program, name, &mut text);
+                let script = script_of(program, *shell);
+                let document = json!({ "shell": shell.to_string(), "script": script });
+                Ok(Text { text: script, document })
             }
             Self::Man { command } => {
-                let page = clap_mangen::Man::new(page_of(program, command.as_deref())?);
-                page.render(&mut text).map_err(|error| cannot_write(&error))?;
+                let page = roff_of(program, command.as_deref())?;
+                let document = json!({ "command": command, "page": page });
+                Ok(Text { text: page, document })
             }
         }
-        Ok(text)
     }
+}
+
+/// The command line of a program, with examples for the commands that both programs have.
+#[must_use]
+pub fn command<P: Parser>() -> Command {
+    let program = P::command();
+    let name = program.get_name().to_owned();
+    let examples = [
+        (
+            "completions",
+            format!(
+                "Examples:\n  {name} completions bash > /etc/bash_completion.d/{name}\n  \
+                 {name} completions zsh > ~/.zfunc/_{name}"
+            ),
+        ),
+        (
+            "man",
+            format!(
+                "Examples:\n  {name} man > {name}.1 && man ./{name}.1\n  \
+                 {name} man status > {name}-status.1"
+            ),
+        ),
+    ];
+    let shared = examples.into_iter().filter(|(name, _)| program.find_subcommand(name).is_some());
+    let shared: Vec<_> = shared.collect();
+    shared.into_iter().fold(program, |program, (command, examples)| {
+        program.mut_subcommand(command, |command| command.after_help(examples))
+    })
+}
+
+fn script_of(mut program: Command, shell: Shell) -> String {
+    let (name, mut script) = (program.get_name().to_owned(), Vec::new());
+    clap_complete::generate(shell, &mut program, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+fn roff_of(program: Command, command: Option<&str>) -> Result<String, Failure> {
+    let mut roff = Vec::new();
+    let page = clap_mangen::Man::new(page_of(program, command)?);
+    page.render(&mut roff).map_err(|error| cannot_write(&error))?;
+    Ok(String::from_utf8_lossy(&roff).into_owned())
 }
 
 fn cannot_write(error: &io::Error) -> Failure {
@@ -109,7 +162,7 @@ pub fn main<P: Parser>(
 ) -> ProcessExit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let wants_json = arguments.iter().any(|argument| argument == "--json");
-    let parsed = match P::try_parse_from(arguments) {
+    let parsed = match parse::<P>(arguments) {
         Ok(parsed) => parsed,
         Err(error) => return tell_usage(&error, wants_json),
     };
@@ -122,6 +175,11 @@ pub fn main<P: Parser>(
             failure.exit.into()
         }
     }
+}
+
+fn parse<P: Parser>(arguments: Vec<OsString>) -> Result<P, clap::Error> {
+    let mut matches = command::<P>().try_get_matches_from(arguments)?;
+    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command::<P>()))
 }
 
 /// `--help` and `--version` come this way too. A reader of `--json` gets its document also when usage is wrong.
@@ -197,25 +255,43 @@ mod tests {
         assert!(failure.error.contains("/nowhere/walship.toml"), "{failure}");
     }
 
+    fn text_of(command: ShellCommand) -> Result<String, Failure> {
+        command.render(super::command::<Program>()).map(|rendered| rendered.text)
+    }
+
     #[test]
     fn completions_and_manual_pages_are_complete() {
-        use clap::CommandFactory;
-        let render = |command: ShellCommand| {
-            command.render(Program::command()).map(|text| String::from_utf8(text).unwrap())
-        };
-        let script = render(ShellCommand::Completions { shell: Shell::Bash }).unwrap();
+        let script = text_of(ShellCommand::Completions { shell: Shell::Bash }).unwrap();
         assert!(script.contains("--log-format"), "{script}");
-        let page = render(ShellCommand::Man { command: None }).unwrap();
+        let page = text_of(ShellCommand::Man { command: None }).unwrap();
         assert!(page.contains("Test program"), "{page}");
-        let page = render(ShellCommand::Man { command: Some("status".into()) }).unwrap();
+        let page = text_of(ShellCommand::Man { command: Some("status".into()) }).unwrap();
         assert!(page.contains("configuration file"), "{page}");
-        let failure = render(ShellCommand::Man { command: Some("dance".into()) }).unwrap_err();
+        let failure = text_of(ShellCommand::Man { command: Some("dance".into()) }).unwrap_err();
         assert_eq!(failure.exit, ExitCode::Usage);
     }
 
     #[test]
+    fn machines_get_the_same_text_in_a_document() {
+        let status = || Some("status".to_owned());
+        let page = ShellCommand::Man { command: status() };
+        let Text { text, document } = page.render(super::command::<Program>()).unwrap();
+        assert_eq!(document, json!({ "command": status(), "page": text }));
+        let script = ShellCommand::Completions { shell: Shell::Zsh };
+        let Text { text, document } = script.render(super::command::<Program>()).unwrap();
+        assert_eq!(document, json!({ "shell": "zsh", "script": text }));
+    }
+
+    #[test]
+    fn shared_commands_show_examples_that_name_the_program() {
+        for shared in ["completions", "man"] {
+            let page = text_of(ShellCommand::Man { command: Some(shared.into()) }).unwrap();
+            assert!(page.contains(&format!("walsomething {shared}")), "{page}");
+        }
+    }
+
+    #[test]
     fn the_command_line_itself_is_sound() {
-        use clap::CommandFactory;
-        Program::command().debug_assert();
+        super::command::<Program>().debug_assert();
     }
 }

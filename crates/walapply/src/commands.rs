@@ -34,7 +34,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             let status = status::status(&args.load()?)?;
             answer(output::print(json, &status, || status::text(&status)))
         }
-        Command::Shell(command) => command.run::<Cli>(),
+        Command::Shell(command) => command.run::<Cli>(json),
     }
 }
 
@@ -70,7 +70,9 @@ fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
     drop(server);
     let status = status::of_follower(&config.fleet, &state.snapshot(SystemClock.now()));
     match ended {
-        Ok(()) if args.once => answer(output::print(json, &status, || status::text(&status))),
+        Ok(()) if args.once || json => {
+            answer(output::print(json, &status, || status::text(&status)))
+        }
         Ok(()) => Ok(()),
         Err(failure) => Err(failure.document(status)),
     }

@@ -45,12 +45,6 @@ pub enum Command {
     /// Show the whole system at work on this machine, and prove that both sides are equal
     #[command(after_help = DEMO)]
     Demo(DemoArgs),
-    /// A writer process of the demo, which starts it by itself: writes as ORDERS say until standard input ends
-    #[command(hide = true)]
-    DemoWriter {
-        /// A JSON file
-        orders: PathBuf,
-    },
     /// Completions and manual pages
     #[command(flatten)]
     Shell(ShellCommand),
@@ -80,13 +74,34 @@ pub struct ReplicateArgs {
     pub once: bool,
 }
 
+/// What the demo types to start one of its writers; no command of [`Cli`], so that nobody is shown it.
+pub const DEMO_WRITER: &str = "demo-writer";
+
+/// `walship demo-writer`, which only the demo itself starts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "walship demo-writer",
+    about = "A writer process of the demo, which starts it by itself"
+)]
+pub struct DemoWriter {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// A JSON file
+    pub orders: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+    fn the_definition_is_sound_and_every_command_has_an_example() {
+        let command = console::cli::command::<Cli>();
+        command.clone().debug_assert();
+        for mut each in command.get_subcommands().cloned() {
+            let (name, help) = (each.get_name().to_owned(), each.render_help().to_string());
+            assert!(help.contains(&format!("  walship {name}")), "{help}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The `walship` program.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode as ProcessExit;
 use std::sync::Arc;
@@ -10,11 +11,19 @@ use console::{ExitCode, Failure, cli};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use store::clock::SystemClock;
-use walship::cli::{Cli, Command, ReplicateArgs};
+use walship::cli::{Cli, Command, DEMO_WRITER, DemoWriter, ReplicateArgs};
 use walship::replicate::{Options, replicate};
 
 fn main() -> ProcessExit {
-    cli::main::<Cli>(std::env::args_os(), |cli| cli.output, run)
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|command| command == DEMO_WRITER) {
+        return cli::main::<DemoWriter>(
+            arguments.into_iter().skip(1),
+            |cli| cli.output,
+            |cli| walship::demo::writer::run(&cli.orders),
+        );
+    }
+    cli::main::<Cli>(arguments, |cli| cli.output, run)
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -24,8 +33,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(config) => walship::check::run(&config, json),
         Command::Status(config) => walship::ask::run(&config.load()?, json),
         Command::Demo(args) => walship::demo::run(&args, json),
-        Command::DemoWriter { orders } => walship::demo::writer::run(&orders),
-        Command::Shell(command) => command.run::<Cli>(),
+        Command::Shell(command) => command.run::<Cli>(json),
     }
 }
 

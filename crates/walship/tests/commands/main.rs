@@ -1,0 +1,4 @@
+//! What the commands of `walship` answer, run as a person runs them.
+
+mod host;
+mod shown;
