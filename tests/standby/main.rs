@@ -1,5 +1,6 @@
 //! The standby, end to end: what readers see, what strangers and damage do to it, and how it comes back.
 
+mod asked_bases;
 mod damage;
 mod ddl;
 mod hostile;

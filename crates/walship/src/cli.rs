@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use console::cli::{ConfigArgs, OutputArgs, ShellCommand};
+use segment::Name;
 
 use crate::demo::DemoArgs;
 
@@ -42,6 +43,9 @@ pub enum Command {
         after_help = "Example:\n  walship status -c walship.toml --json | jq '.databases[].rpo_seconds'"
     )]
     Status(ConfigArgs),
+    /// Have the running program make new bases now, and wait until the log names them
+    #[command(after_help = SNAPSHOT)]
+    Snapshot(SnapshotArgs),
     /// Show the whole system at work on this machine, and prove that both sides are equal
     #[command(after_help = DEMO)]
     Demo(DemoArgs),
@@ -54,6 +58,14 @@ const REPLICATE: &str = "\
 Examples:
   walship replicate -c walship.toml          until SIGTERM or SIGINT, with a final flush
   walship replicate -c walship.toml --once   ship everything there is, then exit";
+
+const SNAPSHOT: &str = "\
+Examples:
+  walship snapshot -c walship.toml orders invoices
+  walship snapshot -c walship.toml --all --json
+
+A standby or a restore that an old, damaged object stops goes on from a new base. A database that is written gets one
+by itself in time; one at rest does not.";
 
 const DEMO: &str = "\
 Examples:
@@ -72,6 +84,24 @@ pub struct ReplicateArgs {
     /// Ship everything there is, then exit
     #[arg(long)]
     pub once: bool,
+}
+
+/// `walship snapshot`.
+#[derive(Clone, Debug, Args)]
+pub struct SnapshotArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The databases that get a new base
+    #[arg(value_name = "NAME", value_parser = name, required_unless_present = "all")]
+    pub names: Vec<Name>,
+    /// Every database
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|error| error.to_string())
 }
 
 /// What the demo types to start one of its writers; no command of [`Cli`], so that nobody is shown it.

@@ -334,6 +334,13 @@ impl Flusher {
                 member.deliver(receipt);
             }
         }
+        for record in &table.records {
+            if let Record::Base(base) = record
+                && let Some(member) = self.fleet.member(base.db)
+            {
+                member.note_base(seq);
+            }
+        }
         tracing::debug!(%seq, bytes = encoded.bytes.len(), sections = table.sections.len(), consistent = table.header.consistent, "durable");
         Ok(())
     }

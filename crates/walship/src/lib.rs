@@ -33,6 +33,7 @@ pub mod replicate;
 pub mod roster;
 pub mod seen;
 pub mod shipped;
+pub mod snapshot;
 pub mod sqlite;
 pub mod status;
 pub mod wal_index;

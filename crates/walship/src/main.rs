@@ -32,6 +32,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replicate(args) => run_replicate(&args, json),
         Command::Check(config) => walship::check::run(&config, json),
         Command::Status(config) => walship::ask::run(&config.load()?, json),
+        Command::Snapshot(args) => walship::snapshot::run(&args, json),
         Command::Demo(args) => walship::demo::run(&args, json),
         Command::Shell(command) => command.run::<Cli>(json),
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use segment::{BaseRecord, DbId, Millis, Txid};
+use segment::{BaseRecord, DbId, Millis, Seq, Txid};
 
 use crate::assemble::Receipt;
 use crate::bell::Bell;
@@ -23,6 +23,7 @@ pub struct Member {
     is_queued: AtomicBool,
     news: Arc<News>,
     report: Mutex<Report>,
+    base_named_by: Mutex<Option<Seq>>,
 }
 
 /// What status shows of a database: as of its last change of state.
@@ -44,6 +45,8 @@ pub struct Report {
     pub forced: u64,
     /// When the newest commit was noticed.
     pub last_commit: Option<Millis>,
+    /// The log object that named the newest base since the program was started.
+    pub base_named_by: Option<Seq>,
 }
 
 impl Report {
@@ -77,6 +80,7 @@ impl Member {
             is_queued: AtomicBool::new(false),
             news,
             report: Mutex::new(report),
+            base_named_by: Mutex::default(),
         }
     }
 
@@ -96,7 +100,12 @@ impl Member {
     /// The last report.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.report.lock().clone()
+        Report { base_named_by: *self.base_named_by.lock(), ..self.report.lock().clone() }
+    }
+
+    /// Notes that a log object named a base, and is durable.
+    pub fn note_base(&self, seq: Seq) {
+        *self.base_named_by.lock() = Some(seq);
     }
 
     /// The database at this instant, if nobody is working on it.
@@ -217,5 +226,6 @@ fn report_of(database: &Database) -> Report {
         is_basing: database.is_basing(),
         forced: database.counters().map_or(0, |counters| counters.forced),
         last_commit: database.last_commit(),
+        base_named_by: None,
     }
 }

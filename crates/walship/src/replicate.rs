@@ -31,6 +31,7 @@ use crate::ownership::Owned;
 use crate::roster::Roster;
 use crate::seen::Seen;
 use crate::shipped::HashCache;
+use crate::snapshot;
 use crate::sqlite;
 use crate::status::{Board, Progress, Status};
 use crate::watch::Watch;
@@ -101,6 +102,7 @@ fn serve(state_dir: &StateDir, board: &Arc<Board>) -> Result<Server, Failure> {
     let answer = move |request: console::control::Request| match request.command.as_str() {
         "status" => serde_json::to_value(board.status())
             .unwrap_or_else(|error| console::control::refusal(&error.to_string())),
+        "snapshot" => snapshot::answer(&board, &request),
         other => console::control::refusal(&format!("`{other}` is not a command of walship")),
     };
     Server::start(state_dir, answer).map_err(|error| {
@@ -244,7 +246,6 @@ impl Running {
 
     fn status(&self) -> Status {
         self.publish();
-        self.fleet.settle();
         Status { running: false, ..self.board.status() }
     }
 

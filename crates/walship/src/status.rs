@@ -80,6 +80,8 @@ pub struct DatabaseStatus {
     pub txid: Option<u64>,
     /// Times writers were held to shorten the log.
     pub forced_checkpoints: u64,
+    /// The log object that named the newest base since the program was started.
+    pub base_named_by: Option<Seq>,
     /// One word.
     pub state: String,
     /// More words, where one is not enough.
@@ -121,6 +123,8 @@ impl Board {
     /// The answer at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
+        // A database at rest takes what became durable in only now and then.
+        self.fleet.settle();
         let (progress, now) = (self.progress.lock().clone(), self.clock.now());
         let captured = progress
             .durable
@@ -167,6 +171,7 @@ fn database_status(report: &Report, id: DbId, progress: &Progress, now: Millis) 
         wal_bytes,
         txid: report.durable.map(|txid| txid.get()),
         forced_checkpoints: report.forced,
+        base_named_by: report.base_named_by,
         state: if report.is_basing {
             "first upload".into()
         } else {
@@ -204,6 +209,7 @@ pub fn of_log(
         wal_bytes: None,
         txid: Some(entry.txid.get()),
         forced_checkpoints: 0,
+        base_named_by: None,
         state: format!("{:?}", entry.state).to_lowercase(),
         detail: None,
     });

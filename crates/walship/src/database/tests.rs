@@ -52,11 +52,10 @@ struct Sent {
 
 fn send(database: &mut Database, seq: Seq) -> Sent {
     let Outgoing { change, base } = database.take_outgoing(now().1).unwrap();
-    let hash = |(pgno, page): (&_, &Box<[u8]>)| (*pgno, page_hash(*pgno, page));
     let ack = Acknowledged {
         seq,
         incarnation: change.incarnation,
-        hashes: change.pages.iter().map(hash).collect(),
+        hashes: change.pages.iter().map(|(pgno, page)| (*pgno, page_hash(*pgno, page))).collect(),
         pages_after: change.pages_after,
         txid: change.txids.1,
         bytes: change.bytes(),

@@ -1,0 +1,188 @@
+//! `walship snapshot`: asks the running program for new bases now, and waits until the log names them.
+//!
+//! A new base is what heals a standby when an object that an older one needs is damaged: a database that is written
+//! gets one by itself in time, one at rest does not. The program that owns the log makes them, by the same thread and
+//! in the same order as all others; a command that is stopped takes nothing back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use console::config::WalshipConfig;
+use console::control::{AskError, Request, ask, refusal};
+use console::output;
+use console::{ExitCode, Failure};
+use segment::{Name, Seq};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cli::SnapshotArgs;
+use crate::member::Member;
+use crate::status::Board;
+
+/// How long the program may take for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a database is waited for that another thread is working on.
+const MEMBER_MAX: Duration = Duration::from_secs(1);
+/// Pause between two looks at how far the bases are.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What the program promised.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Promise {
+    /// The bases are named by log objects after this one.
+    after: Option<Seq>,
+    /// Databases that get one.
+    asked: Vec<Name>,
+    /// Databases that get none.
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LeftOut {
+    name: Name,
+    why: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+struct Outcome {
+    databases: Vec<Named>,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Named {
+    name: Name,
+    /// The log object that names the new base.
+    named_by: Seq,
+}
+
+/// Asks for bases of the databases that `request` names, or of all: the running program's side.
+#[must_use]
+pub fn answer(board: &Board, request: &Request) -> Value {
+    let after = board.progress.lock().durable;
+    match wanted(request) {
+        Ok(wanted) => promise(board, after, wanted.as_ref()),
+        Err(why) => refusal(&why),
+    }
+}
+
+/// The names asked for; `None` for all.
+fn wanted(request: &Request) -> Result<Option<BTreeSet<Name>>, String> {
+    let Some(names) = request.arguments.get("names") else { return Ok(None) };
+    serde_json::from_value(names.clone()).map(Some).map_err(|error| format!("`names`: {error}"))
+}
+
+fn promise(board: &Board, after: Option<Seq>, wanted: Option<&BTreeSet<Name>>) -> Value {
+    let members = board.fleet.members();
+    let known: BTreeSet<Name> = members.iter().map(|member| member.report().spec.name).collect();
+    if let Some(unknown) = wanted.and_then(|names| names.difference(&known).next()) {
+        return refusal(&format!("no database `{unknown}`: `walship status` lists them"));
+    }
+    let mut promise = Promise { after, asked: Vec::new(), left_out: Vec::new() };
+    for member in &members {
+        let name = member.report().spec.name;
+        if wanted.is_some_and(|names| !names.contains(&name)) {
+            continue;
+        }
+        match ask_member(member) {
+            Ok(()) => promise.asked.push(name),
+            Err(why) => promise.left_out.push(LeftOut { name, why }),
+        }
+    }
+    serde_json::to_value(promise).unwrap_or_else(|error| refusal(&error.to_string()))
+}
+
+fn ask_member(member: &Member) -> Result<(), String> {
+    let mut database = member.try_database(MEMBER_MAX).ok_or("it is being worked on: try again")?;
+    if database.size().is_none() {
+        return Err(format!("it is {}", database.condition().word()));
+    }
+    database.ask_for_base();
+    member.publish(&database);
+    Ok(())
+}
+
+/// Asks the running program, and waits until every base is named.
+///
+/// # Errors
+/// When no program runs, it refuses or ends meanwhile, or a database gets no base.
+pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
+    let config: WalshipConfig = args.config.load()?;
+    let mut request = Request::new("snapshot");
+    if !args.all {
+        request = request.with("names", args.names.iter().map(Name::to_string).collect::<Vec<_>>());
+    }
+    let promise: Promise = read(ask(&config.state_dir, &request, TIMEOUT).map_err(failed)?)?;
+    let mut waiting: BTreeSet<Name> = promise.asked.iter().cloned().collect();
+    let mut outcome = Outcome { databases: Vec::new(), left_out: promise.left_out };
+    while !waiting.is_empty() {
+        for named in named(&config, promise.after)? {
+            if waiting.remove(&named.name) {
+                if !json {
+                    println!(
+                        "{}: a new base stands in the log, by object {}",
+                        named.name, named.named_by
+                    );
+                }
+                outcome.databases.push(named);
+            }
+        }
+        if !waiting.is_empty() {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    conclude(&outcome, json)
+}
+
+/// Databases whose base is named by a log object after `after`.
+fn named(config: &WalshipConfig, after: Option<Seq>) -> Result<Vec<Named>, Failure> {
+    #[derive(Deserialize)]
+    struct Answer {
+        databases: Vec<Row>,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        name: Name,
+        base_named_by: Option<Seq>,
+    }
+    let answer = ask(&config.state_dir, &Request::new("status"), TIMEOUT).map_err(failed)?;
+    let rows = read::<Answer>(answer)?.databases.into_iter();
+    Ok(rows
+        .filter_map(|Row { name, base_named_by }| {
+            let named_by = base_named_by.filter(|by| Some(*by) > after)?;
+            Some(Named { name, named_by })
+        })
+        .collect())
+}
+
+fn conclude(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    if json {
+        output::print(json, outcome, String::new)
+            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
+    }
+    if outcome.left_out.is_empty() {
+        return Ok(());
+    }
+    let left: Vec<String> =
+        outcome.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
+    Err(Failure::new(ExitCode::Failed, format!("no new base of {}", left.join(", ")))
+        .hint("`walship check -c FILE` tells why for each of them"))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        Failure::from_error(ExitCode::Failed, &error)
+            .hint("the running program is of another version: start it anew")
+    })
+}
+
+fn failed(error: AskError) -> Failure {
+    let failure = Failure::from_error(ExitCode::Failed, &error);
+    match error {
+        AskError::NotRunning => {
+            failure.hint("the program that owns the log makes bases: start `walship replicate`")
+        }
+        _ => failure,
+    }
+}
