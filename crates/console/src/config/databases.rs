@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use glob::Pattern;
 use segment::Name;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::place::Way;
 use super::tiers::check_sync_interval;
 use super::units::optional_duration;
-use super::{Complaint, Tiers};
+use super::{Complaint, Tiers, table};
 
 /// One `[[databases]]` table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RuleKeys", into = "RuleKeys")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "RuleKeys")]
 pub struct DatabaseRule {
     /// The file or files.
     pub source: Source,
@@ -66,29 +67,54 @@ pub(super) fn name_from_stem(path: &Path) -> Result<Name, Complaint> {
 /// Checks all rules together: tiers, intervals, patterns, and names unique ignoring case.
 pub(super) fn check(rules: &[DatabaseRule], tiers: &Tiers) -> Result<(), Complaint> {
     let mut seen = Seen::default();
-    rules.iter().try_for_each(|rule| match &rule.source {
-        Source::Path(path) => {
-            let name = rule.name_of(path)?;
-            check_interval(rule, name.as_str(), tiers)?;
-            seen.add(&name, path)
-        }
-        Source::Glob(pattern) => {
-            check_interval(rule, pattern, tiers)?;
-            let explain =
-                |error| Complaint::new(format!("`{pattern}` is not a valid pattern: {error}"));
-            Pattern::new(pattern).map(drop).map_err(explain)
-        }
-    })?;
-    rules
-        .iter()
-        .filter_map(|rule| rule.renamed_from.as_ref())
-        .try_for_each(|old| seen.refuse_living(old))
+    let placed = || rules.iter().enumerate().map(|(index, rule)| (way_to(index), rule));
+    placed().try_for_each(|(way, rule)| check_rule(way, rule, tiers, &mut seen))?;
+    placed().try_for_each(|(way, rule)| {
+        let Some(old) = &rule.renamed_from else { return Ok(()) };
+        seen.refuse_living(old).map_err(|complaint| complaint.at(way.then("renamed_from")))
+    })
 }
 
-fn check_interval(rule: &DatabaseRule, whose: &str, tiers: &Tiers) -> Result<(), Complaint> {
-    let tier = tiers.require(&rule.tier)?;
+fn way_to(index: usize) -> Way {
+    Way::key("databases").item(index)
+}
+
+fn check_rule(
+    way: Way,
+    rule: &DatabaseRule,
+    tiers: &Tiers,
+    seen: &mut Seen,
+) -> Result<(), Complaint> {
+    match &rule.source {
+        Source::Path(path) => {
+            let (named, file) = (way.clone().then("name"), way.clone().then("path"));
+            let at = |complaint: Complaint| complaint.at(named).at(file);
+            let name = rule.name_of(path).map_err(at.clone())?;
+            check_interval(way, rule, name.as_str(), tiers)?;
+            seen.add(&name, path).map_err(at)
+        }
+        Source::Glob(pattern) => {
+            check_interval(way.clone(), rule, pattern, tiers)?;
+            let explain = |error| {
+                Complaint::new(format!("`{pattern}` is not a valid pattern: {error}"))
+                    .at(way.then("glob"))
+            };
+            Pattern::new(pattern).map(drop).map_err(explain)
+        }
+    }
+}
+
+fn check_interval(
+    way: Way,
+    rule: &DatabaseRule,
+    whose: &str,
+    tiers: &Tiers,
+) -> Result<(), Complaint> {
+    let tier =
+        tiers.require(&rule.tier).map_err(|complaint| complaint.at(way.clone().then("tier")))?;
     let interval = rule.sync_interval.unwrap_or(tier.sync_interval);
     check_sync_interval(&format!("database `{whose}`"), interval, tier)
+        .map_err(|complaint| complaint.at(way.then("sync_interval")))
 }
 
 /// Names and paths met so far.
@@ -142,10 +168,14 @@ struct RuleKeys {
     renamed_from: Option<Name>,
 }
 
-impl TryFrom<RuleKeys> for DatabaseRule {
-    type Error = String;
+impl<'de> Deserialize<'de> for DatabaseRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        table::convert(deserializer, Self::from_keys)
+    }
+}
 
-    fn try_from(keys: RuleKeys) -> Result<Self, String> {
+impl DatabaseRule {
+    fn from_keys(keys: RuleKeys) -> Result<Self, String> {
         let source = match (keys.path, keys.glob) {
             (Some(path), None) => Source::Path(path),
             (None, Some(_)) if keys.name.is_some() || keys.renamed_from.is_some() => {

@@ -70,11 +70,21 @@ fn wrong_values_are_told_with_their_place() {
     for (rest, part) in [
         ("[tiers.p1]\nretention = 'often'\n", "7:13: `often` is not a duration"),
         ("[[databases]]\npath = 'x'\ntier = 1\n", "8:8: invalid type"),
-        ("[[databases]]\npath = 'x'\n", "missing field `tier`"),
+        ("[[databases]]\npath = 'x'\n", "6:1: missing field `tier`"),
         ("[store", "6:7: unclosed table"),
-        ("[[databases]]\ntier = 'p1'\n", "write either `path` or `glob`"),
-        ("[[databases]]\ntier = 'p1'\nglob = '*'\nname = 'x'\n", "write `path` instead of `glob`"),
-        ("[tiers.p3]\nretention = '1h'\n", "missing key `sync_interval` of tier `p3`"),
+        ("[[databases]]\ntier = 'p1'\n", "6:1: write either `path` or `glob`"),
+        (
+            "[[databases]]\ntier = 'p1'\npath = 'x'\n[[databases]]\ntier = 'p1'\n",
+            "9:1: write either `path` or `glob`",
+        ),
+        (
+            "[[databases]]\ntier = 'p1'\nglob = '*'\nname = 'x'\n",
+            "6:1: `name` and `renamed_from` are for one database: write `path` instead of `glob`",
+        ),
+        (
+            "[tiers.p1]\nstandby = false\n[tiers.p3]\nretention = '1h'\n",
+            "8:1: missing key `sync_interval` of tier `p3`",
+        ),
         ("[tiers.p0-critcal]\nretention = '1h'\n", "did you mean `p0-critical`?"),
     ] {
         let told = told(walship(rest));
@@ -83,36 +93,79 @@ fn wrong_values_are_told_with_their_place() {
 }
 
 #[test]
-fn what_makes_no_sense_together_is_refused() {
+fn what_makes_no_sense_together_is_refused_where_it_stands() {
     for (rest, part) in [
-        (database("").repeat(2), "are both named `a`"),
-        (database("") + &database("name = 'A'"), "are both named `A` (case is ignored)"),
-        (database("") + &database("name = 'b'"), "/srv/a.db is listed as `a` and as `b`"),
-        (database("").replace("a.db", "a b.db"), "gives no valid name"),
-        (database("").replace("'p1'", "'p9'"), "there is no tier `p9`"),
+        (database("").repeat(2), "11:8: /srv/a.db and /srv/a.db are both named `a`"),
+        (
+            database("") + &database("name = 'A'"),
+            "13:8: /srv/a.db and /srv/a.db are both named `A`",
+        ),
+        (database("") + &database("name = 'b'"), "13:8: /srv/a.db is listed as `a` and as `b`"),
+        (database("").replace("a.db", "a b.db"), "7:8: /srv/a b.db gives no valid name"),
+        (database("").replace("'p1'", "'p9'"), "8:8: there is no tier `p9`"),
         (database("").replace("'p1'", "'p1-'"), "did you mean `p1`?"),
-        (database("name = 'b'\nrenamed_from = 'B'"), "but /srv/a.db has that name now"),
-        (database("sync_interval = '1m'"), "longer than the rpo_bound"),
-        (database("sync_interval = '1ms'"), "must lie between 10ms and 1d"),
-        ("[[databases]]\nglob = '/a/***'\ntier = 'p1'\n".into(), "is not a valid pattern"),
-        ("[tiers.p1]\nretention = '90m'\n".into(), "whole hours"),
-        ("[tiers.p1]\nretention = '0s'\n".into(), "whole hours"),
+        (
+            database("name = 'b'\nrenamed_from = 'B'"),
+            "10:16: renamed_from = \"B\", but /srv/a.db has that name now",
+        ),
+        (database("sync_interval = '1m'"), "9:17: sync_interval of database `a` (1m) is longer"),
+        (database("sync_interval = '1ms'"), "9:17: sync_interval of database `a` must lie between"),
+        ("[[databases]]\nglob = '/a/***'\ntier = 'p1'\n".into(), "7:8: `/a/***` is not a valid"),
+        ("[[databases]]\nglob = '*'\ntier = 'p9'\n".into(), "8:8: there is no tier `p9`"),
+        ("[tiers.p1]\nretention = '90m'\n".into(), "7:13: retention of tier `p1` must be whole"),
+        ("[tiers.p1]\nretention = '0s'\n".into(), "7:13: retention of tier `p1` must be whole"),
+        ("[tiers.p1]\nsync_interval = '2d'\n".into(), "7:17: sync_interval of tier `p1` must lie"),
+        // The interval is the default: the table is where either of the two can be changed.
+        ("[tiers.p1]\nrpo_bound = '500ms'\n".into(), "6:1: sync_interval of tier `p1` (1s) is"),
     ] {
         let told = told(walship(&rest));
         assert!(told.contains(part), "{told}");
     }
     let heartbeat = format!("heartbeat_interval = '0s'\n{BASE}");
-    assert!(
-        told(parse::<WalshipConfig>(Path::new("w"), Path::new("/"), &heartbeat))
-            .contains("at least 1s")
-    );
+    let heartbeat = told(parse::<WalshipConfig>(Path::new("w"), Path::new("/"), &heartbeat));
+    assert!(heartbeat.contains("w:1:22: heartbeat_interval must be at least 1s"), "{heartbeat}");
     for (keys, part) in [
-        ("dir = 'state'", "the same folder"),
-        ("dir = 'db'\npoll_interval = '0s'", "at least 10ms"),
-        ("dir = 'db'\npoll_interval = '20s'", "shorter than poll_interval"),
+        ("dir = 'state'", "7:7: [standby] dir and state_dir are the same folder"),
+        ("dir = 'db'\npoll_interval = '0s'", "8:17: poll_interval must be at least 10ms"),
+        ("dir = 'db'\npoll_interval = '20s'", "8:17: idle_poll_interval is shorter"),
+        (
+            "dir = 'db'\npoll_interval = '20s'\nidle_poll_interval = '9s'",
+            "9:22: idle_poll_interval is shorter",
+        ),
     ] {
         let told = told(walapply(&format!("[standby]\n{keys}\n")));
         assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn an_empty_text_is_refused_with_its_key_and_place() {
+    let empty = |text: &str, place: &str, key: &str| {
+        let told = told(parse::<WalapplyConfig>(Path::new("w.toml"), Path::new("/"), text));
+        assert!(told.starts_with(&format!("error: w.toml:{place}: `{key}` is empty")), "{told}");
+    };
+    empty(&BASE.replace("'store'", "''"), "5:8", "path");
+    empty(&BASE.replace("'state'", "' '"), "2:13", "state_dir");
+    empty(&format!("{BASE}[standby]\ndir = ''\n"), "7:7", "dir");
+    empty(&format!("{BASE}[standby]\ndir = 'x'\ntiers = ['p1', '']\n"), "8:16", "tiers");
+    for (keys, place, key) in [
+        ("path = ''\ntier = 'p1'", "7:8", "path"),
+        ("glob = ''\ntier = 'p1'", "7:8", "glob"),
+        ("path = 'x'\ntier = ''", "8:8", "tier"),
+    ] {
+        let told = told(walship(&format!("[[databases]]\n{keys}\n")));
+        assert!(
+            told.starts_with(&format!("error: walship.toml:{place}: `{key}` is empty")),
+            "{told}"
+        );
+    }
+    for (key, place) in [("fleet = ''", "1:9"), ("fleet = 'anvil'\nnode = ''", "2:8")] {
+        let text = BASE.replace("fleet = 'anvil'", key);
+        let told = told(parse::<WalshipConfig>(Path::new("w.toml"), Path::new("/"), &text));
+        assert!(
+            told.starts_with(&format!("error: w.toml:{place}: a name must not be empty")),
+            "{told}"
+        );
     }
 }
 

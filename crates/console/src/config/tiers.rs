@@ -1,14 +1,17 @@
 //! The tier table: the four built-in tiers, with what the file says laid over them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tiering::{BUILT_IN_TIERS, Tier};
 
 use super::error::closest;
+use super::place::Way;
 use super::units::optional_duration;
-use super::{Complaint, format_duration};
+use super::{Complaint, format_duration, table};
 
 /// Shortest `sync_interval`: the mechanism itself needs some milliseconds.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -58,13 +61,41 @@ impl Default for Tiers {
 
 impl<'de> Deserialize<'de> for Tiers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut tiers = Self::default();
-        for (name, keys) in BTreeMap::<String, TierKeys>::deserialize(deserializer)? {
-            let tier =
-                keys.over(&name, tiers.get(&name).copied()).map_err(serde::de::Error::custom)?;
-            tiers.0.insert(name, tier);
+        deserializer.deserialize_map(Over(Self::default()))
+    }
+}
+
+/// Lays the tables of a file over these tiers.
+struct Over(Tiers);
+
+impl<'de> Visitor<'de> for Over {
+    type Value = Tiers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of tiers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Tiers, A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            let base = self.0.get(&name).copied();
+            let tier = map.next_value_seed(Named { name: &name, base })?;
+            self.0.0.insert(name, tier);
         }
-        Ok(tiers)
+        Ok(self.0)
+    }
+}
+
+/// What the table of one tier is laid over.
+struct Named<'a> {
+    name: &'a str,
+    base: Option<Tier>,
+}
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = Tier;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tier, D::Error> {
+        table::convert(deserializer, |keys: TierKeys| keys.over(self.name, self.base))
     }
 }
 
@@ -130,13 +161,16 @@ impl From<Tier> for TierKeys {
 }
 
 fn check_tier(name: &str, tier: &Tier) -> Result<(), Complaint> {
-    check_sync_interval(&format!("tier `{name}`"), tier.sync_interval, tier)?;
+    let way = Way::key("tiers").then(name);
+    check_sync_interval(&format!("tier `{name}`"), tier.sync_interval, tier)
+        .map_err(|complaint| complaint.at(way.clone().then("sync_interval")))?;
     let whole_hours = tier.retention.as_nanos().is_multiple_of(RETENTION_UNIT.as_nanos());
     if tier.retention < RETENTION_UNIT || !whole_hours {
-        return Err(Complaint::new(format!(
+        let message = format!(
             "retention of tier `{name}` must be whole hours, at least one, not {}",
             format_duration(tier.retention)
-        )));
+        );
+        return Err(Complaint::new(message).at(way.then("retention")));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use segment::Name;
 use serde::{Deserialize, Serialize};
 use store::settings::StoreSettings;
 
+use super::place::Way;
 use super::{Complaint, Config, duration, node_or_default, rebase_path, rebase_store};
 use crate::exit::{ExitCode, Failure};
 use crate::node::NodeError;
@@ -81,15 +82,21 @@ impl StandbySettings {
     }
 
     fn check(&self, state_dir: &Path) -> Result<(), Complaint> {
+        let way = |key: &str| Way::key("standby").then(key);
         if self.dir == state_dir {
             return Err(Complaint::new("[standby] dir and state_dir are the same folder")
-                .hint("the databases need a folder of their own"));
+                .hint("the databases need a folder of their own")
+                .at(way("dir")));
         }
         if self.poll_interval < POLL_INTERVAL_MIN {
-            return Err(Complaint::new("poll_interval must be at least 10ms"));
+            return Err(
+                Complaint::new("poll_interval must be at least 10ms").at(way("poll_interval"))
+            );
         }
         if self.idle_poll_interval < self.poll_interval {
-            return Err(Complaint::new("idle_poll_interval is shorter than poll_interval"));
+            return Err(Complaint::new("idle_poll_interval is shorter than poll_interval")
+                .at(way("idle_poll_interval"))
+                .at(way("poll_interval")));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use segment::Name;
 use serde::{Deserialize, Serialize};
 use store::settings::StoreSettings;
 
+use super::place::Way;
 use super::{
     ByteSize, Complaint, Config, DatabaseRule, Threshold, Tiers, databases, duration,
     node_or_default, rebase_path, rebase_store,
@@ -65,7 +66,8 @@ impl Config for WalshipConfig {
 
     fn check(&self) -> Result<(), Complaint> {
         if self.heartbeat_interval < HEARTBEAT_INTERVAL_MIN {
-            return Err(Complaint::new("heartbeat_interval must be at least 1s"));
+            return Err(Complaint::new("heartbeat_interval must be at least 1s")
+                .at(Way::key("heartbeat_interval")));
         }
         self.tiers.check()?;
         databases::check(&self.databases, &self.tiers)
