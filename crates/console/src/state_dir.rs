@@ -113,8 +113,16 @@ impl StateDir {
         let io = |source| StateDirError::Io { path: path.into(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         let lock = take_lock(path)?;
-        check_layout(path, program)?;
+        ensure_layout(path, program)?;
         Ok(Self { path: path.into(), lock })
+    }
+
+    /// Whether [`StateDir::lock`] would find the layout of this program, or nothing yet. Makes and locks nothing.
+    ///
+    /// # Errors
+    /// When the folder is of another program, of an unknown layout, or not usable.
+    pub fn check(path: &Path, program: &str) -> Result<(), StateDirError> {
+        has_layout(path, program).map(drop)
     }
 
     /// The folder.
@@ -164,12 +172,20 @@ fn in_use(folder: &Path, lock: &mut File) -> StateDirError {
     StateDirError::InUse { path: folder.into(), process }
 }
 
-fn check_layout(folder: &Path, program: &str) -> Result<(), StateDirError> {
+fn ensure_layout(folder: &Path, program: &str) -> Result<(), StateDirError> {
+    if has_layout(folder, program)? {
+        return Ok(());
+    }
     let path = folder.join(LAYOUT_FILE);
-    let io = |source| StateDirError::Io { path: path.clone(), source };
-    let Some(text) = read_bounded(&path).map_err(io)? else {
-        return durable::replace(&path, &layout_of(program)).map_err(io);
-    };
+    durable::replace(&path, &layout_of(program))
+        .map_err(|source| StateDirError::Io { path, source })
+}
+
+/// Whether the folder has the layout of this program already; one that has another is refused.
+fn has_layout(folder: &Path, program: &str) -> Result<bool, StateDirError> {
+    let path = folder.join(LAYOUT_FILE);
+    let read = read_bounded(&path).map_err(|source| StateDirError::Io { path, source })?;
+    let Some(text) = read else { return Ok(false) };
     let unknown = |found: String| StateDirError::UnknownLayout { path: folder.into(), found };
     match serde_json::from_str::<Layout>(&text) {
         Err(_) => Err(unknown("that cannot be read".into())),
@@ -177,7 +193,7 @@ fn check_layout(folder: &Path, program: &str) -> Result<(), StateDirError> {
         Ok(layout) if layout.program != program => {
             Err(StateDirError::OfAnother { path: folder.into(), owner: layout.program })
         }
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
     }
 }
 
@@ -226,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn a_check_makes_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("state");
+        StateDir::check(&path, "walship").unwrap();
+        assert!(!path.exists());
+        drop(StateDir::lock(&path, "walship").unwrap());
+        StateDir::check(&path, "walship").unwrap();
+    }
+
+    #[test]
     fn another_program_and_unknown_layouts_are_refused() {
         let scratch = tempfile::tempdir().unwrap();
         drop(StateDir::lock(scratch.path(), "walship").unwrap());
@@ -233,6 +259,7 @@ mod tests {
         assert!(matches!(error, StateDirError::OfAnother { .. }));
         for text in [r#"{"program":"walship","version":2}"#, "", "garbage"] {
             std::fs::write(scratch.path().join(LAYOUT_FILE), text).unwrap();
+            assert!(StateDir::check(scratch.path(), "walship").is_err());
             let failure = Failure::from(StateDir::lock(scratch.path(), "walship").unwrap_err());
             assert_eq!(failure.exit, ExitCode::Usage, "{failure}");
             assert!(failure.to_string().contains("delete the folder"), "{failure}");
