@@ -2,6 +2,7 @@
 
 mod arriving;
 mod checkpoints;
+mod closing;
 mod contents;
 mod disk_full;
 mod foreign_opens;

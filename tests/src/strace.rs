@@ -1,6 +1,8 @@
 //! Faults from outside: a running process is made to fail at one system call.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,10 +18,20 @@ impl Injection {
     /// `fdatasync:error=EIO:when=1`.
     #[must_use]
     pub fn into_process(pid: u32, fault: &str) -> Self {
+        Self::with(pid, fault, &[])
+    }
+
+    /// The same for calls that concern this file only.
+    #[must_use]
+    pub fn into_process_at(pid: u32, fault: &str, file: &Path) -> Self {
+        Self::with(pid, fault, &["-P".as_ref(), file.as_os_str()])
+    }
+
+    fn with(pid: u32, fault: &str, arguments: &[&OsStr]) -> Self {
         let call = fault.split(':').next().expect("the name of a call");
         let mut command = Command::new("strace");
         command.args(["-f", "-p", &pid.to_string(), "-e", &format!("trace={call}")]);
-        command.args(["-e", &format!("inject={fault}")]);
+        command.args(["-e", &format!("inject={fault}")]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("strace starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();

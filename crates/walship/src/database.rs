@@ -38,6 +38,8 @@ const LOCKED_INTERVAL: Duration = Duration::from_secs(1);
 const REFUSED_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it is tried to attach while a base is still being copied from the old files.
 const PINNED_INTERVAL: Duration = Duration::from_millis(100);
+/// An attached database that could not be read for so long is locked, and not just busy.
+const KEPT_OUT_MAX: Duration = Duration::from_secs(5);
 
 /// What the configuration says about a database.
 #[derive(Debug, Clone)]
@@ -70,6 +72,7 @@ pub struct Database {
     condition: Condition,
     glanced: Option<Millis>,
     complaints: Complaints,
+    kept_out_since: Option<Instant>,
     file: Option<FileId>,
     /// The file that was attached last, and the log that stood beside it.
     left: Option<(FileId, Salts)>,
@@ -102,6 +105,7 @@ impl Database {
             condition: Condition::Starting,
             glanced: None,
             complaints: Complaints::default(),
+            kept_out_since: None,
             file,
             left: None,
             shipped,
@@ -224,18 +228,32 @@ impl Database {
             State::Detached { .. } => self.look(clock()),
             State::Attached(attached) => act(attached, action, clock, &self.spec),
         };
-        if let Err(error) = result {
-            self.fail(error, clock());
+        match result {
+            Ok(()) if self.is_still() => self.got_in(),
+            Ok(()) => {}
+            Err(error) => self.fail(error, clock()),
         }
     }
 
-    /// Captures everything committed up to now.
-    pub fn capture(&mut self, clock: &dyn Fn() -> Now) {
-        if let State::Attached(attached) = &mut self.state
-            && !attached.is_still()
-            && let Err(error) = attached.hand_over(clock())
-        {
-            self.fail(error, clock());
+    /// Captures everything committed up to now. False if an attached database was not to be read.
+    pub fn capture(&mut self, clock: &dyn Fn() -> Now) -> bool {
+        let State::Attached(attached) = &mut self.state else { return true };
+        let captured = if attached.is_still() { Ok(()) } else { attached.hand_over(clock()) };
+        match captured {
+            Ok(()) => self.got_in(),
+            Err(error) => {
+                self.fail(error, clock());
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Everything that is committed is captured: nobody keeps us out.
+    fn got_in(&mut self) {
+        self.kept_out_since = None;
+        if self.attached().is_some() {
+            self.condition = Condition::Live;
         }
     }
 
@@ -298,6 +316,7 @@ impl Database {
         if let (CaptureError::Locked(_), State::Attached(_)) = (&error, &self.state) {
             // Our read transaction still stands: the next glance tries again.
             tracing::debug!(db = %self.spec.name, %error, "not handed over this time");
+            self.kept_out(now.0);
             return;
         }
         self.detach(now.0);
@@ -314,6 +333,15 @@ impl Database {
         self.wait(condition, interval, now.0);
     }
 
+    /// An attached database was not to be read: for a moment that is nothing.
+    fn kept_out(&mut self, now: Instant) {
+        let since = *self.kept_out_since.get_or_insert(now);
+        if now.duration_since(since) >= KEPT_OUT_MAX {
+            self.condition = Condition::Locked;
+            self.complaints.tell(&self.spec, &self.condition, now);
+        }
+    }
+
     /// Closes the connections; what was captured is kept.
     fn detach(&mut self, now: Instant) {
         let State::Attached(attached) = &mut self.state else { return };
@@ -328,6 +356,7 @@ impl Database {
         }
         self.left = self.file.zip(attached.log_salts());
         self.base = NextBase::Idle;
+        self.kept_out_since = None;
         self.state = State::Detached { retry_at: now, captured };
     }
 }

@@ -163,7 +163,7 @@ impl Fleet {
             let (fleet, member, done) = (Arc::clone(self), Arc::clone(member), done.clone());
             self.pool.run(move || {
                 if let Some(mut database) = member.try_database(CUT_WAIT) {
-                    database.capture(&|| fleet.now());
+                    let _ = database.capture(&|| fleet.now());
                     member.publish(&database);
                 }
                 // Nobody listens any more when the cut went on without this database.

@@ -13,6 +13,7 @@ pub mod bases;
 pub mod bell;
 pub mod check;
 pub mod cli;
+pub mod closing;
 pub mod compare;
 pub mod database;
 pub mod demo;

@@ -22,10 +22,11 @@ use tiering::{FlushDecision, flush_due};
 
 use crate::base::Author;
 use crate::bases::{BaseMaker, Numbers};
+use crate::closing::{self, Closing};
 use crate::fleet::Fleet;
 use crate::flush::Flusher;
 use crate::keep::Keeper;
-use crate::member::Report;
+use crate::member::{Member, Report};
 use crate::memory::{self, Memory};
 use crate::ownership::Owned;
 use crate::roster::Roster;
@@ -308,12 +309,17 @@ impl Running {
         while self.flusher.is_waiting() {
             self.flush_finally(deadline)?;
         }
+        let mut closing = Closing::new(&self.fleet);
         loop {
             // A database that is attached during the flush may hold changes that the flush lacks.
             let was_attached = self.is_attached();
+            closing.capture();
             self.flush_finally(deadline)?;
+            let left = closing.left();
+            let is_hopeless = Instant::now() >= deadline && closing::are_locked(&left);
             let is_over = was_attached
                 && self.is_attached()
+                && (left.is_empty() || is_hopeless)
                 && !self.fleet.has_backlog()
                 && !(awaits_bases() && self.fleet.is_base_on_its_way());
             if !is_over && !is_in_time() && self.fleet.is_loading() {
@@ -321,9 +327,10 @@ impl Running {
                 return Err(Failure::new(ExitCode::Failed, error));
             }
             if is_over || !is_in_time() {
-                return unshippable(&self.reports());
+                return unshippable(&self.reports(), &left);
             }
             self.await_base(&is_in_time, &awaits_bases);
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -375,9 +382,11 @@ impl Running {
     }
 }
 
-/// Names the databases of which something may be left.
-fn unshippable(reports: &[Report]) -> Result<(), Failure> {
-    let left = reports.iter().filter(|report| !report.is_shippable());
+/// Names the databases of which something may be left: those of which a flush does not ship everything, and those of
+/// which the last one did not.
+fn unshippable(reports: &[Report], left: &[Arc<Member>]) -> Result<(), Failure> {
+    let is_left = |report: &Report| left.iter().any(|member| member.id == report.spec.id);
+    let left = reports.iter().filter(|report| !report.is_shippable() || is_left(report));
     let left: Vec<String> =
         left.map(|report| format!("{} ({})", report.spec.name, report.condition.word())).collect();
     if left.is_empty() {

@@ -75,6 +75,15 @@ impl Database {
         !self.sealed.is_empty() || self.first_base_is_ready()
     }
 
+    /// True if the log holds this state of the database, or a later one.
+    #[must_use]
+    pub fn has_shipped(&self, (incarnation, txid): (Incarnation, Txid)) -> bool {
+        let is_held = |shipped: &Shipped| {
+            shipped.known.incarnation == incarnation && shipped.known.txid >= txid
+        };
+        self.sealed.is_empty() && self.shipped.as_ref().is_some_and(is_held)
+    }
+
     /// Takes the next change to ship.
     pub fn take_outgoing(&mut self, now: Millis) -> Option<Outgoing> {
         if let Some(outgoing) = self.sealed.pop_front() {
