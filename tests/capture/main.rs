@@ -4,6 +4,7 @@ mod arriving;
 mod checkpoints;
 mod closing;
 mod contents;
+mod damaged_log;
 mod disk_full;
 mod foreign_opens;
 mod kills;

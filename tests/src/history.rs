@@ -18,8 +18,19 @@ impl History {
     /// Reads the log; `None` while there is none.
     #[must_use]
     pub fn read(store: &Path) -> Option<Self> {
+        Self::read_after(store, None)
+    }
+
+    /// Reads what came after `seq`; what stands before may be damaged.
+    #[must_use]
+    pub fn read_from(store: &Path, seq: Seq) -> Option<Self> {
+        Self::read_after(store, Some(seq))
+    }
+
+    fn read_after(store: &Path, seq: Option<Seq>) -> Option<Self> {
         let store = LocalStore::open(store, false).ok()?;
         let (first, last) = range(&store)?;
+        let first = seq.map_or(first, Seq::next);
         let tables: Result<Vec<_>, _> = fleet_log::tables(&store, first, last).collect();
         let catalogue = fleet_log::catalogue_at(&store, last).expect("the catalogue").catalogue;
         Some(Self { tables: tables.expect("a sound log"), catalogue })
@@ -59,6 +70,14 @@ impl History {
         let id = self.id(name);
         let all = self.tables.iter().flat_map(|table| &table.sections);
         all.filter(move |section| Some(section.db) == id)
+    }
+
+    /// The last log object with a section of it.
+    #[must_use]
+    pub fn last_change(&self, name: &str) -> Option<Seq> {
+        let id = self.id(name);
+        let changes = |table: &&Table| table.sections.iter().any(|each| Some(each.db) == id);
+        self.tables.iter().rfind(changes)?.header.seq
     }
 
     /// Pages in its sections.

@@ -82,7 +82,7 @@ pub fn tables(
     })
 }
 
-fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
+pub(crate) fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
     let facts = Facts::of(table).map_err(|damage| corrupt(seq, damage))?;
     Ok(Position::after(&facts))
 }
@@ -101,7 +101,7 @@ pub fn check_held(store: &dyn Store, seq: Seq) -> Result<(), LogError> {
 }
 
 /// A missing object is [`LogError::Behind`] where the boundary has passed it (rule R3).
-fn explain(store: &dyn Store, error: LogError) -> LogError {
+pub(crate) fn explain(store: &dyn Store, error: LogError) -> LogError {
     match error {
         LogError::Missing { seq } | LogError::Corrupt { seq, .. } => {
             check_held(store, seq).err().unwrap_or(error)

@@ -24,6 +24,7 @@ pub mod machine;
 mod position;
 mod reader;
 mod rules;
+mod salvage;
 mod tail;
 mod writer;
 
@@ -37,5 +38,6 @@ pub use machine::Intent;
 pub use position::Position;
 pub use reader::{Batch, End, Reader, Step};
 pub use rules::{Rule, Rules};
+pub use salvage::{Salvage, salvage_at};
 pub use tail::{Tail, find_tail};
 pub use writer::{Appended, Identity, Slot, Writer};

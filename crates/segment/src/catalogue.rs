@@ -168,6 +168,18 @@ impl CatalogueEntry {
         }
     }
 
+    /// The entry of the same database of which nothing is known to be captured.
+    #[must_use]
+    pub fn without_content(&self) -> CatalogueEntry {
+        CatalogueEntry::new(&Announcement {
+            id: self.id,
+            name: self.name.clone(),
+            tier: self.tier.clone(),
+            class_hours: self.class_hours,
+            state: self.state,
+        })
+    }
+
     fn absorb_base(&mut self, base: &BaseRecord) {
         self.base = Some(base.clone());
         self.bytes_since_base = 0;

@@ -2,7 +2,7 @@
 //!
 //! Order: pages are encoded into files of the local spool first, then the read transaction ends, then the
 //! files are uploaded. So the database's log is held up for as long as the local disk needs, whatever the
-//! store does. A base counts only once a durable log object names it.
+//! store does. Told to stop, either step ends after the part at hand. A base counts only once a durable log object names it.
 //!
 //! After a crash the spool holds litter that the next start removes; objects nothing names are litter of
 //! the store.
@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use segment::{
     BaseRecord, Checksum, ContentHash, DbId, Draft, Epoch, Header, Incarnation, Millis, Name,
@@ -62,13 +63,14 @@ impl Spooled {
     /// Copies a state into the spool.
     ///
     /// # Errors
-    /// Read errors of the database, write errors of the spool; nothing is left behind then.
+    /// Read errors of the database, write errors of the spool, told to stop; nothing is left behind then.
     pub fn copy(
         pinned: &Pinned,
         subject: &Subject,
         author: &Author,
         spool: &Path,
         mut number: impl FnMut() -> u64,
+        stop: &AtomicBool,
     ) -> Result<Self, CaptureError> {
         let image = pinned.image()?;
         let mut spooled = Self {
@@ -88,7 +90,11 @@ impl Spooled {
         };
         image.for_each(|pgno, page| {
             batch.push(pgno, page);
-            if batch.is_full() { finish(&mut batch, &mut spooled) } else { Ok(()) }
+            if !batch.is_full() {
+                return Ok(());
+            }
+            go_on(stop)?;
+            finish(&mut batch, &mut spooled)
         })?;
         if !batch.is_empty() {
             finish(&mut batch, &mut spooled)?;
@@ -113,9 +119,10 @@ impl Spooled {
     /// Uploads what was spooled. May be called again after an error: parts that are there already count.
     ///
     /// # Errors
-    /// The store's.
-    pub fn upload(&self, store: &dyn Store) -> Result<BaseRecord, CaptureError> {
+    /// The store's; told to stop.
+    pub fn upload(&self, store: &dyn Store, stop: &AtomicBool) -> Result<BaseRecord, CaptureError> {
         for (name, path) in &self.files {
+            go_on(stop)?;
             let bytes = fs::read(path).map_err(|source| CaptureError::Io {
                 operation: "read the base from the spool",
                 source,
@@ -125,6 +132,10 @@ impl Spooled {
         }
         Ok(self.record.clone())
     }
+}
+
+fn go_on(stop: &AtomicBool) -> Result<(), CaptureError> {
+    if stop.load(Ordering::Relaxed) { Err(CaptureError::Ending) } else { Ok(()) }
 }
 
 impl Drop for Spooled {

@@ -85,9 +85,9 @@ impl BaseMaker {
     }
 
     fn make(&self, member: &Member, stop: &AtomicBool) {
-        let Some((spooled, name)) = self.copy(member) else { return };
+        let Some((spooled, name)) = self.copy(member, stop) else { return };
         let record = loop {
-            match spooled.upload(&*self.store) {
+            match spooled.upload(&*self.store, stop) {
                 Ok(record) => break Some(record),
                 Err(error) if stop.load(Ordering::Relaxed) => {
                     tracing::warn!(db = %name, %error, "the base was not uploaded");
@@ -105,7 +105,7 @@ impl BaseMaker {
         member.finish_base(record);
     }
 
-    fn copy(&self, member: &Member) -> Option<(Spooled, segment::Name)> {
+    fn copy(&self, member: &Member, stop: &AtomicBool) -> Option<(Spooled, segment::Name)> {
         let (pinned, subject) = {
             let mut database = member
                 .try_database(Duration::from_secs(1))
@@ -124,16 +124,17 @@ impl BaseMaker {
                 },
             )
         };
-        let copied: Result<Spooled, CaptureError> =
-            Spooled::copy(&pinned, &subject, &self.author, &self.spool, || self.numbers.next());
+        let number = || self.numbers.next();
+        let copied = Spooled::copy(&pinned, &subject, &self.author, &self.spool, number, stop);
         match copied {
-            Ok(spooled) => Some((spooled, subject.name)),
+            Ok(spooled) => return Some((spooled, subject.name)),
+            Err(CaptureError::Ending) => {}
             Err(error) => {
                 tracing::warn!(db = %subject.name, %error, "the base was not copied");
-                member.finish_base(None);
                 std::thread::sleep(RETRY_INTERVAL);
-                None
             }
         }
+        member.finish_base(None);
+        None
     }
 }

@@ -42,6 +42,9 @@ pub enum CaptureError {
         /// The error.
         source: std::io::Error,
     },
+    /// The program was told to end.
+    #[error("the program is ending")]
+    Ending,
     /// The object store failed while a base was uploaded.
     #[error("upload of the base: {0}")]
     Store(#[from] store::StoreError),

@@ -126,7 +126,11 @@ impl Flusher {
     /// True if the log does not know yet what the matter with some database is.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.waiting.is_some() || self.is_catalogue_due || self.has_records()
+        let is_wanted = &self.fleet.news().catalogue_wanted;
+        self.waiting.is_some()
+            || self.is_catalogue_due
+            || is_wanted.load(Ordering::Acquire)
+            || self.has_records()
     }
 
     /// Time since something was appended.
@@ -194,6 +198,7 @@ impl Flusher {
         let shipping: Vec<DbId> = taken.iter().map(|(spec, _)| spec.id).collect();
         let mut records = self.news(&shipping);
         records.extend(self.fleet.take_base_records().into_iter().map(Record::Base));
+        self.is_catalogue_due |= self.fleet.news().catalogue_wanted.swap(false, Ordering::AcqRel);
         if taken.is_empty() && records.is_empty() && !heartbeat && !self.is_catalogue_due {
             return None;
         }

@@ -203,6 +203,8 @@ pub struct News {
     pub bases_wanted: Bell,
     /// The log may not know the condition of some database, or a base of it.
     pub records_wanted: AtomicBool,
+    /// A catalogue is to stand in the log: readers that lost sight of the fleet go on from it.
+    pub catalogue_wanted: AtomicBool,
 }
 
 impl News {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::config::{DatabaseRule, WalshipConfig};
-use fleet_log::{FleetFile, Identity, Intent, LogError, Writer};
-use segment::{Catalogue, Epoch, FleetId, Name, TierRecord, WriterId};
+use fleet_log::{FleetFile, Identity, Intent, LogError, Salvage, Writer};
+use segment::{Catalogue, Epoch, FleetId, Name, Seq, TierRecord, WriterId};
 use store::Store;
 use store::clock::Clock;
 use tiering::{Grid, Tier};
@@ -54,11 +54,31 @@ impl Owned {
     }
 }
 
+/// What the log held before the fence. An object that is lost on the way is no reason to stop: the databases that it may
+/// have changed are known by name only, and get a new base.
 fn catalogue_before(store: &dyn Store, writer: &Writer) -> Result<Catalogue, LogError> {
-    match writer.before_fence().and_then(|table| table.header.seq) {
-        Some(seq) => Ok(fleet_log::catalogue_at(store, seq)?.catalogue),
-        None => Ok(Catalogue::default()),
+    let Some(seq) = writer.before_fence().and_then(|table| table.header.seq) else {
+        return Ok(Catalogue::default());
+    };
+    match fleet_log::catalogue_at(store, seq) {
+        Ok(snapshot) => Ok(snapshot.catalogue),
+        Err(LogError::Corrupt { .. } | LogError::Missing { .. }) => salvaged(store, seq),
+        Err(error) => Err(error),
     }
+}
+
+fn salvaged(store: &dyn Store, seq: Seq) -> Result<Catalogue, LogError> {
+    let Salvage { mut catalogue, lost, in_doubt } = fleet_log::salvage_at(store, seq)?;
+    for error in lost {
+        tracing::error!(%error, "the log goes on without it");
+    }
+    for db in in_doubt {
+        if let Some(entry) = catalogue.databases.get_mut(&db) {
+            tracing::warn!(db = %entry.name, "its state in the log is in doubt: a new base will be shipped");
+            *entry = entry.without_content();
+        }
+    }
+    Ok(catalogue)
 }
 
 fn epoch_of(writer: &Writer) -> Epoch {

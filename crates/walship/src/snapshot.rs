@@ -1,10 +1,12 @@
 //! `walship snapshot`: asks the running program for new bases now, and waits until the log names them.
 //!
 //! A new base is what heals a standby when an object that an older one needs is damaged: a database that is written
-//! gets one by itself in time, one at rest does not. The program that owns the log makes them, by the same thread and
+//! gets one by itself in time, one at rest does not. A catalogue goes with it, so that a damaged log object is behind
+//! everybody, too. The program that owns the log makes them, by the same thread and
 //! in the same order as all others; a command that is stopped takes nothing back.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use console::config::WalshipConfig;
@@ -79,6 +81,7 @@ fn promise(board: &Board, after: Option<Seq>, wanted: Option<&BTreeSet<Name>>) -
     if let Some(unknown) = wanted.and_then(|names| names.difference(&known).next()) {
         return refusal(&format!("no database `{unknown}`: `walship status` lists them"));
     }
+    board.fleet.news().catalogue_wanted.store(true, Ordering::Release);
     let mut promise = Promise { after, asked: Vec::new(), left_out: Vec::new() };
     for member in &members {
         let name = member.report().spec.name;

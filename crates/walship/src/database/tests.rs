@@ -1,9 +1,12 @@
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use segment::{BaseRecord, Checksum, PageHashes, Seq, page_hash};
+use segment::{BaseRecord, Checksum, Epoch, FleetId, PageHashes, Seq, WriterId, page_hash};
+use store::{LocalStore, Store as _};
 
 use super::*;
+use crate::base::{Author, Spooled, Subject};
 
 fn now() -> Now {
     (Instant::now(), Millis::new(1))
@@ -126,4 +129,42 @@ fn a_base_that_is_asked_for_is_wanted_until_one_is_named() {
     make_base(&mut database);
     assert_eq!(database.take_base_record().unwrap().at, Some(Seq::FIRST), "nothing changed");
     assert!(!database.wants_base());
+}
+
+/// A base of a large database takes minutes: whoever ends the program waits for one part of it.
+#[test]
+fn a_base_in_the_making_ends_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = application(&path);
+    application.execute("INSERT INTO t VALUES (zeroblob(40000000))", []).unwrap();
+    let mut database = attached(&path);
+    let pinned = database.pin(&now).unwrap();
+    let (incarnation, txid) = database.incarnation().unwrap();
+    let (db, name) = (database.spec().id, database.spec().name.clone());
+    let subject = Subject { db, name: name.clone(), incarnation, class_hours: 72, txid };
+    let author = Author {
+        fleet: FleetId::from_bytes([3; 16]),
+        node: name,
+        writer: WriterId::from_bytes([4; 16]),
+        epoch: Epoch::FIRST,
+    };
+    let (spool, store) = (folder.path().join("spool"), folder.path().join("store"));
+    std::fs::create_dir(&spool).unwrap();
+    let copy = |stop| {
+        let mut numbers = 0..;
+        let number = || numbers.next().unwrap();
+        Spooled::copy(&pinned, &subject, &author, &spool, number, &AtomicBool::new(stop))
+    };
+    let store = LocalStore::open(&store, true).unwrap();
+    let is_empty = |path: &Path| std::fs::read_dir(path).unwrap().next().is_none();
+
+    assert!(matches!(copy(true), Err(CaptureError::Ending)));
+    assert!(is_empty(&spool), "litter in the spool");
+    let spooled = copy(false).unwrap();
+    let told = spooled.upload(&store, &AtomicBool::new(true));
+    assert!(matches!(told, Err(CaptureError::Ending)));
+    assert!(store.list("snap/", None, 10).unwrap().value.entries.is_empty());
+    let record = spooled.upload(&store, &AtomicBool::new(false)).unwrap();
+    assert_eq!(record.parts.len(), 3);
 }
