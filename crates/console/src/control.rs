@@ -7,12 +7,14 @@
 mod client;
 mod path;
 mod server;
+mod silence;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use client::{AskError, ask};
 pub use server::Server;
+pub use silence::{Silence, status, told_silence};
 
 const SOCKET_FILE: &str = "control.sock";
 /// A request is a command and a few arguments.

@@ -7,12 +7,14 @@
 //! After a crash: `lock` with the number of a process that is gone (only a text for the message), and perhaps a
 //! temporary file.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use segment::Millis;
 use serde::{Deserialize, Serialize};
+use store::clock::unix_millis;
 use thiserror::Error;
 
 use crate::durable;
@@ -22,8 +24,8 @@ const LOCK_FILE: &str = "lock";
 const LAYOUT_FILE: &str = "layout.json";
 /// The layout that this program writes. Version 1: `lock`, `layout.json`, `control.sock`, and the programs' own files.
 const LAYOUT_VERSION: u32 = 1;
-/// A layout file is some dozen bytes; more is not ours.
-const LAYOUT_BYTES_MAX: u64 = 4_096;
+/// A lock or layout file is some dozen bytes; more is not ours.
+const FILE_BYTES_MAX: u64 = 4_096;
 
 /// Why the state folder cannot be used.
 #[derive(Debug, Error)]
@@ -143,6 +145,18 @@ impl StateDir {
     }
 }
 
+/// What the last process that locked the folder wrote into the lock file: its number.
+pub(crate) fn holder(folder: &Path) -> Option<String> {
+    read_bounded(&folder.join(LOCK_FILE)).ok()?.filter(|process| !process.is_empty())
+}
+
+/// When something in the folder was last written or replaced; what lies deeper shows in the time of its folder.
+pub(crate) fn last_written(folder: &Path) -> Option<Millis> {
+    let entries = fs::read_dir(folder).ok()?;
+    let times = entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());
+    times.map(unix_millis).max()
+}
+
 fn take_lock(folder: &Path) -> Result<File, StateDirError> {
     let path = folder.join(LOCK_FILE);
     let io = |source| StateDirError::Io { path: path.clone(), source };
@@ -156,19 +170,15 @@ fn take_lock(folder: &Path) -> Result<File, StateDirError> {
     let mut lock = open.map_err(io)?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use(folder, &mut lock)),
+        Err(TryLockError::WouldBlock) => return Err(in_use(folder)),
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
     lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(io)?;
     Ok(lock)
 }
 
-fn in_use(folder: &Path, lock: &mut File) -> StateDirError {
-    let mut process = String::new();
-    let read = lock.take(32).read_to_string(&mut process);
-    if read.is_err() || process.is_empty() {
-        process = "?".into();
-    }
+fn in_use(folder: &Path) -> StateDirError {
+    let process = holder(folder).unwrap_or_else(|| "?".into());
     StateDirError::InUse { path: folder.into(), process }
 }
 
@@ -209,7 +219,7 @@ fn read_bounded(path: &Path) -> io::Result<Option<String>> {
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.take(LAYOUT_BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -1,13 +1,12 @@
 //! `walapply status`: how far the standby is.
 //!
-//! The running follower knows best and is asked through the control socket. Where none runs, the store is read: what is
-//! durable is then known, what is applied is not, and what nobody can know is null.
+//! The running follower knows best and is asked through the control socket. Where none runs, or it does not answer, the
+//! store is read: what is durable is then known, what is applied is not, and what nobody can know is null.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use console::control::{AskError, Request, ask};
+use console::control::{self, told_silence};
 use console::output::{Align, Table, age, bytes, known};
 use console::{Failure, WalapplyConfig};
 use fleet_log::Tail;
@@ -30,18 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When neither a follower nor the store answers.
 pub fn status(config: &WalapplyConfig) -> Result<Value, Failure> {
-    match running(&config.state_dir) {
-        Ok(answer) => Ok(answer),
-        Err(AskError::NotRunning) => Ok(of_store(config)?),
-        Err(error) => {
-            tracing::warn!(%error, "the follower does not answer, reading the store");
-            Ok(of_store(config)?)
-        }
-    }
-}
-
-fn running(state_dir: &Path) -> Result<Value, AskError> {
-    ask(state_dir, &Request::new("status"), PATIENCE)
+    control::status(&config.state_dir, PATIENCE, || Ok(of_store(config)?))
 }
 
 /// What a follower tells about itself.
@@ -175,15 +163,22 @@ pub fn text(status: &Value) -> String {
     for database in status["databases"].as_array().map_or(&[][..], Vec::as_slice) {
         table.row(cells(database));
     }
+    let silence = told_silence(status);
+    let source = match (&status["running"], &silence) {
+        (Value::Bool(false), None) => " (no follower runs here)",
+        (Value::Bool(false), Some(_)) => " (as the store says)",
+        _ => "",
+    };
     format!(
-        "Fleet {}, owner {}, epoch {}: durable {}, applied {}{}\n{table}",
+        "{}Fleet {}, owner {}, epoch {}: durable {}, applied {}{source}\n{table}{}",
+        silence.unwrap_or_default(),
         word(&status["fleet"]),
         word(&status["owner"]),
         number(&status["epoch"]),
         number(&status["seq"]["durable"]),
         number(&status["seq"]["applied"]),
-        if status["running"] == json!(false) { " (no follower runs here)" } else { "" },
-    ) + &troubles(status)
+        troubles(status),
+    )
 }
 
 /// What keeps the standby from being well, one line each.

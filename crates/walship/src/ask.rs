@@ -1,10 +1,10 @@
-//! `walship status`: asks the running program, else reads the log.
+//! `walship status`: asks the running program; where none runs, or it does not answer, reads the log.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use console::config::WalshipConfig;
-use console::control::{AskError, Request, ask};
+use console::control::{self, told_silence};
 use console::output::{self, Align, Table, known};
 use console::{ExitCode, Failure};
 use fleet_log::LogError;
@@ -20,11 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When neither a running program nor the store answers.
 pub fn run(config: &WalshipConfig, json: bool) -> Result<(), Failure> {
-    let answer = match ask(&config.state_dir, &Request::new("status"), TIMEOUT) {
-        Ok(answer) => answer,
-        Err(AskError::NotRunning) => of_log(config)?,
-        Err(error) => return Err(Failure::from_error(ExitCode::Failed, &error)),
-    };
+    let answer = control::status(&config.state_dir, TIMEOUT, || of_log(config))?;
     output::print(json, &answer, || human(&answer))
         .map_err(|error| Failure::from_error(ExitCode::Failed, &error))
 }
@@ -54,7 +50,13 @@ fn of_log(config: &WalshipConfig) -> Result<Value, Failure> {
 }
 
 fn human(status: &Value) -> String {
-    let mut text = String::new();
+    let silence = told_silence(status);
+    let source = match (&status["running"], &silence) {
+        (Value::Bool(true), _) => "running",
+        (_, None) => "not running (as the store says)",
+        (_, Some(_)) => "not answering (as the store says)",
+    };
+    let mut text = silence.unwrap_or_default();
     let word = |value: &Value| {
         value.as_str().map_or_else(
             || if value.is_null() { output::UNKNOWN.to_owned() } else { value.to_string() },
@@ -65,7 +67,7 @@ fn human(status: &Value) -> String {
         text,
         "fleet {}, {}; owner {}, epoch {}; captured {}, durable {}",
         word(&status["fleet"]),
-        if status["running"] == true { "running" } else { "not running (as the store says)" },
+        source,
         word(&status["owner"]),
         word(&status["epoch"]),
         word(&status["seq"]["captured"]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::exit::{ExitCode, Failure};
 use crate::state_dir::StateDir;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,4 +103,27 @@ fn the_folder_stays_locked_while_the_socket_is_served() {
     assert!(StateDir::lock(scratch.path(), "walship").is_err());
     drop(server);
     StateDir::lock(scratch.path(), "walship").unwrap();
+}
+
+/// What a program leaves that was stopped: a bound socket that nobody takes connections from.
+#[test]
+fn a_program_that_does_not_answer_is_told_by_its_number_however_long_its_queue() {
+    let scratch = tempfile::tempdir().unwrap();
+    let _state = StateDir::lock(scratch.path(), "walship").unwrap();
+    let listener = UnixListener::bind(scratch.path().join(SOCKET_FILE)).unwrap();
+    rustix::net::listen(&listener, 1).unwrap();
+    let short = Duration::from_millis(20);
+    for _ in 0..5 {
+        let error = ask(scratch.path(), &Request::new("status"), short).unwrap_err();
+        let AskError::Silent(silence) = error else { panic!("{error}") };
+        assert_eq!(silence.process, Some(std::process::id()));
+        assert!(silence.last_sign_seconds.is_some_and(|seconds| seconds < 3_600));
+    }
+    let of_store = || Ok(json!({ "running": false }));
+    let answer = status(scratch.path(), short, of_store).unwrap();
+    assert_eq!(answer["silent"]["process"], std::process::id());
+    let unreachable = || Err(Failure::new(ExitCode::StoreUnreachable, "no store"));
+    let failure = status(scratch.path(), short, unreachable).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::StoreUnreachable);
+    assert!(failure.error.contains("does not answer") && failure.error.ends_with("; no store"));
 }

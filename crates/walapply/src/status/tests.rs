@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use store::settings::StoreSettings;
 
 use super::*;

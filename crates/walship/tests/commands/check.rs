@@ -7,8 +7,9 @@ use crate::host::{Host, stderr, stdout, tree};
 const CREATE: &str = "c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE t(x)')
 for i in range(200): c.execute('INSERT INTO t VALUES(?)', ('x' * 500,))";
 /// Leaves a hot journal, and changed pages in the database file.
-const DIE_IN_TRANSACTION: &str = "c.execute('CREATE TABLE t(x)')
+const DIE_IN_TRANSACTION: &str = "c.execute('CREATE TABLE t(x)'); c.execute('BEGIN')
 for i in range(2000): c.execute('INSERT INTO t VALUES(?)', ('x' * 500,))
+c.execute('COMMIT')
 c.execute('PRAGMA cache_size=5'); c.execute('BEGIN'); c.execute(\"UPDATE t SET x = 'y' || x\")
 os._exit(0)";
 

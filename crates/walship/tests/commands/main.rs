@@ -3,3 +3,4 @@
 mod check;
 mod host;
 mod shown;
+mod status;
