@@ -11,6 +11,7 @@ mod kills;
 mod large;
 mod limits;
 mod modes;
+mod names;
 mod owners;
 mod phantoms;
 mod replaced;

@@ -25,7 +25,7 @@ use crate::node::{self, NodeError};
 use place::Way;
 
 pub use databases::{DatabaseRule, Source};
-pub use discover::{Database, Discovery, discover};
+pub use discover::{Database, Discovery, Homes, Taken, discover};
 pub use error::ConfigError;
 pub use place::Place;
 pub use tiers::Tiers;

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use console::config::Homes;
 use segment::Name;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,12 @@ impl Memory {
             tracing::warn!(path = %path.display(), %error, "what was remembered of the files is not readable");
             Self::default()
         })
+    }
+
+    /// Where each database was, by the key of its name.
+    #[must_use]
+    pub fn homes(&self) -> Homes {
+        self.0.iter().map(|(name, remembered)| (name.key(), remembered.path.clone())).collect()
     }
 
     /// Writes it beside the old one, then in its place.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use console::config::WalshipConfig;
+use console::config::{Homes, Taken, WalshipConfig};
 use console::control::Server;
 use console::state_dir::StateDir;
 use console::{ExitCode, Failure};
@@ -89,7 +89,7 @@ pub fn replicate(
 }
 
 fn reserve_descriptors(config: &WalshipConfig) -> Result<(), Failure> {
-    let databases = console::config::discover(config).databases.len() as u64;
+    let databases = console::config::discover(config, &Homes::new()).databases.len() as u64;
     Ok(console::descriptors::ensure(databases * DESCRIPTORS.0 + DESCRIPTORS.1)?)
 }
 
@@ -327,7 +327,8 @@ impl Running {
                 return Err(Failure::new(ExitCode::Failed, error));
             }
             if is_over || !is_in_time() {
-                return unshippable(&self.reports(), &left);
+                let taken = if once { self.roster.taken() } else { &[] };
+                return unshippable(&self.reports(), &left, taken);
             }
             self.await_base(&is_in_time, &awaits_bases);
             std::thread::sleep(PAUSE);
@@ -382,13 +383,14 @@ impl Running {
     }
 }
 
-/// Names the databases of which something may be left: those of which a flush does not ship everything, and those of
-/// which the last one did not.
-fn unshippable(reports: &[Report], left: &[Arc<Member>]) -> Result<(), Failure> {
-    let is_left = |report: &Report| left.iter().any(|member| member.id == report.spec.id);
+/// Names the databases of which something may be left: those of which a flush does not ship everything, those of which
+/// the last one did not, and files that are not shipped at all.
+fn unshippable(reports: &[Report], left: &[Arc<Member>], taken: &[Taken]) -> Result<(), Failure> {
+    let is_left = |report: &&Report| left.iter().any(|member| member.id == report.spec.id);
     let left = reports.iter().filter(|report| !report.is_shippable() || is_left(report));
-    let left: Vec<String> =
-        left.map(|report| format!("{} ({})", report.spec.name, report.condition.word())).collect();
+    let left = left.map(|report| format!("{} ({})", report.spec.name, report.condition.word()));
+    let taken = taken.iter().map(|taken| format!("{} (its name is taken)", taken.path.display()));
+    let left: Vec<String> = left.chain(taken).collect();
     if left.is_empty() {
         return Ok(());
     }

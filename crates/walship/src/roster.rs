@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use console::config::{self, DatabaseRule, Source, WalshipConfig};
+use console::config::{self, DatabaseRule, Source, Taken, WalshipConfig};
 use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, Incarnation};
 use store::Store;
 
@@ -25,24 +25,27 @@ pub struct Roster {
     cache: HashCache,
     memory: Memory,
     warned: BTreeSet<String>,
+    taken: Vec<Taken>,
 }
 
 impl Roster {
     /// A roster for a fleet without members.
     #[must_use]
     pub fn new(fleet: Arc<Fleet>, store: Arc<dyn Store>, cache: HashCache, memory: Memory) -> Self {
-        Self { fleet, store, cache, memory, warned: BTreeSet::new() }
+        Self { fleet, store, cache, memory, warned: BTreeSet::new(), taken: Vec::new() }
     }
 
     /// Adds the databases that the configuration means now and the fleet does not have yet. Finding out
     /// what the log holds of them happens on threads of its own.
     pub fn refresh(&mut self, config: &WalshipConfig, catalogue: &Catalogue) {
-        let mut found = config::discover(config);
-        for warning in found.warnings.drain(..) {
+        let mut found = config::discover(config, &self.memory.homes());
+        let taken = found.taken.iter().map(ToString::to_string);
+        for warning in found.warnings.drain(..).chain(taken) {
             if self.warned.insert(warning.clone()) {
                 tracing::warn!("{warning}");
             }
         }
+        self.taken = found.taken;
         let members = self.fleet.names();
         let paths: BTreeSet<PathBuf> =
             found.databases.iter().map(|database| database.path.clone()).collect();
@@ -73,6 +76,12 @@ impl Roster {
             self.fleet.expect(spec.id, &spec.name);
             self.load(spec, catalogue);
         }
+    }
+
+    /// Files that are not shipped because another one has their name.
+    #[must_use]
+    pub fn taken(&self) -> &[Taken] {
+        &self.taken
     }
 
     /// Why a database of the log is not among those that the configuration finds now. Only what is known to
@@ -115,12 +124,8 @@ impl Roster {
         let entry = catalogue.databases.get(&spec.id).cloned();
         let (fleet, store, cache) =
             (Arc::clone(&self.fleet), Arc::clone(&self.store), self.cache.clone());
-        let file = self
-            .memory
-            .0
-            .get(&spec.name)
-            .filter(|remembered| remembered.path == spec.path)
-            .and_then(|remembered| remembered.file);
+        // Moved to another path it is the same file still; another file there begins another life.
+        let file = self.memory.0.get(&spec.name).and_then(|remembered| remembered.file);
         self.fleet.pool().run(move || {
             let shipped = entry.and_then(|entry| shipped_of(&store, &cache, &entry));
             fleet.add(Database::new(spec, shipped, file, new_incarnation, Instant::now()));

@@ -4,7 +4,8 @@
 //! first and need not exist. Whatever is wrong with a file that a pattern found is a warning, and the rest goes on:
 //! one badly named file must not stop a fleet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,17 +45,41 @@ pub struct Database {
 pub struct Discovery {
     /// What to ship; names are unique ignoring case.
     pub databases: Vec<Database>,
-    /// Files that were found but cannot be shipped, and why.
+    /// Files that are not shipped because another one has the name.
+    pub taken: Vec<Taken>,
+    /// Whatever else was found and cannot be shipped, and why.
     pub warnings: Vec<String>,
 }
 
+/// A file whose name another file has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The name.
+    pub name: Name,
+    /// The file that is not shipped.
+    pub path: PathBuf,
+    /// The one that is.
+    pub by: PathBuf,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, by) = (self.path.display(), self.by.display());
+        write!(f, "{path} is not shipped: {by} has the name `{}` (case is ignored)", self.name)
+    }
+}
+
+/// Where each database was so far, by the key of its name: of two files of one name, the one that has it keeps it.
+pub type Homes = BTreeMap<String, PathBuf>;
+
 /// Lists the databases that the configuration means now.
 #[must_use]
-pub fn discover(config: &WalshipConfig) -> Discovery {
+pub fn discover(config: &WalshipConfig, homes: &Homes) -> Discovery {
     let mut collector = Collector {
         tiers: &config.tiers,
+        homes,
         found: Discovery::default(),
-        names: BTreeSet::new(),
+        names: BTreeMap::new(),
         paths: BTreeSet::new(),
     };
     for rule in &config.databases {
@@ -72,8 +97,10 @@ pub fn discover(config: &WalshipConfig) -> Discovery {
 
 struct Collector<'a> {
     tiers: &'a Tiers,
+    homes: &'a Homes,
     found: Discovery,
-    names: BTreeSet<String>,
+    /// Which of the databases has a name.
+    names: BTreeMap<String, usize>,
     paths: BTreeSet<PathBuf>,
 }
 
@@ -116,22 +143,35 @@ impl Collector<'_> {
         let Some(tier) = self.tiers.get(&rule.tier) else {
             return self.warn(format!("{}: there is no tier `{}`", path.display(), rule.tier));
         };
-        match name {
-            Ok(name) if !self.names.insert(name.key()) => {
-                self.warn(format!(
-                    "{}: the name `{name}` is taken already (case is ignored)",
-                    path.display()
-                ));
+        let name = match name {
+            Ok(name) => name,
+            Err(message) => return self.warn(message),
+        };
+        let key = name.key();
+        let database = Database {
+            name,
+            path: path.into(),
+            tier: rule.tier.clone(),
+            sync_interval: rule.sync_interval.unwrap_or(tier.sync_interval),
+            renamed_from: rule.renamed_from.clone(),
+        };
+        match self.names.get(&key) {
+            Some(index) => self.decide(&key, *index, database),
+            None => {
+                self.names.insert(key, self.found.databases.len());
+                self.found.databases.push(database);
             }
-            Ok(name) => self.found.databases.push(Database {
-                name,
-                path: path.into(),
-                tier: rule.tier.clone(),
-                sync_interval: rule.sync_interval.unwrap_or(tier.sync_interval),
-                renamed_from: rule.renamed_from.clone(),
-            }),
-            Err(message) => self.warn(message),
         }
+    }
+
+    /// Two files of one name: the later one gets it only where it had it before.
+    fn decide(&mut self, key: &str, index: usize, mut later: Database) {
+        let first = &mut self.found.databases[index];
+        if self.homes.get(key) == Some(&later.path) {
+            std::mem::swap(first, &mut later);
+        }
+        let by = first.path.clone();
+        self.found.taken.push(Taken { name: later.name, path: later.path, by });
     }
 
     fn warn(&mut self, warning: String) {

@@ -205,7 +205,7 @@ fn patterns_find_files_that_appear_later() {
     let names = |found: &Discovery| {
         found.databases.iter().map(|db| db.name.to_string()).collect::<Vec<_>>()
     };
-    let found = discover(&config);
+    let found = discover(&config, &Homes::new());
     assert_eq!(names(&found), ["Main"]);
     assert_eq!(found.databases[0].sync_interval, Duration::from_secs(1));
 
@@ -214,7 +214,7 @@ fn patterns_find_files_that_appear_later() {
     }
     std::fs::create_dir(folder.join("folder.db")).unwrap();
     std::os::unix::fs::symlink("b.db", folder.join("link.db")).unwrap();
-    let found = discover(&config);
+    let found = discover(&config, &Homes::new());
     assert_eq!(names(&found), ["Main", "b"]);
     assert_eq!(found.databases[1].sync_interval, Duration::from_secs(30));
     assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
@@ -223,14 +223,20 @@ fn patterns_find_files_that_appear_later() {
 }
 
 #[test]
-fn a_taken_name_is_a_warning_where_a_pattern_finds_it() {
+fn of_two_files_of_one_name_the_one_that_had_it_keeps_it() {
     let scratch = tempfile::tempdir().unwrap();
     for file in ["a.db", "A.sqlite"] {
         std::fs::write(scratch.path().join(file), "").unwrap();
     }
     let text = format!("{BASE}[[databases]]\nglob = '*'\ntier = 'p1'\n");
     let config: WalshipConfig = parse(Path::new("w"), scratch.path(), &text).unwrap();
-    let found = discover(&config);
-    assert_eq!(found.databases.len(), 1);
-    assert!(found.warnings[0].contains("is taken already"), "{:?}", found.warnings);
+    let found = discover(&config, &Homes::new());
+    let [first, later] = ["A.sqlite", "a.db"].map(|file| scratch.path().join(file));
+    assert_eq!(found.databases.iter().map(|each| &each.path).collect::<Vec<_>>(), [&first]);
+    assert_eq!((&found.taken[0].path, &found.taken[0].by), (&later, &first));
+
+    let homes = Homes::from([("a".to_owned(), later.clone())]);
+    let found = discover(&config, &homes);
+    assert_eq!(found.databases.iter().map(|each| &each.path).collect::<Vec<_>>(), [&later]);
+    assert_eq!((&found.taken[0].path, &found.taken[0].by), (&first, &later));
 }

@@ -15,6 +15,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{Line, Verdict};
 use crate::identity::{self, PathState};
+use crate::memory::{self, Memory};
 
 /// The bytes that every reader of a database locks (<https://sqlite.org/fileformat2.html#the_lock_byte_page>).
 const SHARED_BYTES: (u64, u64) = (0x4000_0002, 510);
@@ -23,10 +24,15 @@ const COMMIT: (u32, Duration) = (10, Duration::from_millis(50));
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 pub(super) fn check_all(config: &WalshipConfig) -> Vec<Line> {
-    let found = config::discover(config);
+    let memory = Memory::load(&config.state_dir.join(memory::FILE));
+    let found = config::discover(config, &memory.homes());
     let warnings =
         found.warnings.into_iter().map(|warning| Line::new("databases", Verdict::Warn, warning));
     let mut lines: Vec<Line> = warnings.collect();
+    lines.extend(found.taken.iter().map(|taken| {
+        Line::new("databases", Verdict::Fail, taken.to_string())
+            .hint("list it by `path` with a `name` of its own")
+    }));
     if found.databases.is_empty() {
         lines.push(
             Line::new("databases", Verdict::Warn, "none")
