@@ -1,7 +1,4 @@
 //! Fuzzes with the oracle that the stable tests replay the corpus through.
 #![no_main]
 
-#[path = "../../crates/sqlite-wal/tests/wal/oracle.rs"]
-mod oracle;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oracle::wal_read(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| walship_fuzz::wal_read(bytes));

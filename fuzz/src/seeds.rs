@@ -4,13 +4,6 @@
 use std::fs;
 use std::path::Path;
 
-#[path = "../../crates/segment/tests/segment/samples.rs"]
-#[allow(dead_code, reason = "the tests use more of the samples")]
-mod samples;
-#[path = "../../crates/sqlite-wal/tests/wal/samples.rs"]
-#[allow(dead_code, reason = "the tests use more of the samples")]
-mod wal_samples;
-
 fn write(target: &str, name: &str, bytes: &[u8]) {
     let folder = Path::new("corpus").join(target);
     fs::create_dir_all(&folder).expect("the corpus can be written");
@@ -18,14 +11,10 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
 }
 
 fn main() {
-    for (name, draft) in samples::all() {
-        let bytes = segment::encode(&draft).bytes;
-        write("segment_decode", name, &bytes);
-        let mut newer = bytes;
-        newer[8] = 2;
-        write("segment_decode", &format!("{name}-of-version-2"), &newer);
+    for (name, bytes) in walship_fuzz::segments() {
+        write("segment_decode", &name, &bytes);
     }
-    for (name, bytes) in wal_samples::all() {
+    for (name, bytes) in walship_fuzz::wals() {
         write("wal_read", &name, &bytes);
     }
     for (index, name) in NAMES.iter().enumerate() {

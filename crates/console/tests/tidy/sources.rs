@@ -48,10 +48,10 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every Rust source of the workspace.
+/// Every Rust source of the workspace, and of the fuzz targets, which are a workspace of their own.
 pub(crate) fn all() -> Vec<Source> {
     let mut found = Vec::new();
-    for folder in ["crates", "tests", "benches"].map(|folder| root().join(folder)) {
+    for folder in ["crates", "tests", "benches", "fuzz"].map(|folder| root().join(folder)) {
         if folder.is_dir() {
             collect(&root(), &folder, &mut found);
         }
