@@ -34,6 +34,36 @@ fn a_large_database_gets_its_first_base_under_load() {
     fleet.finish(shipper);
 }
 
+/// What is captured and not shipped is held in memory: once, not twice, and not for ever.
+#[test]
+fn a_large_transaction_costs_its_own_size_in_memory_and_only_for_a_while() {
+    let _turn = shared();
+    let fleet = Fleet::new("large-transaction", &["a"]);
+    let mut app = App::open(&fleet.db("a"));
+    app.sql("PRAGMA journal_mode=WAL; CREATE TABLE t(v BLOB)");
+    let shipper = fleet.ship();
+    fleet.await_shipped("a");
+    let megabytes = 120 * scale();
+    app.sql(&format!(
+        "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<{megabytes}) \
+         INSERT INTO t SELECT randomblob(1048576) FROM s"
+    ));
+    fleet.await_shipped("a");
+    let peak = kilobytes(shipper.pid(), "VmHWM:") / 1024;
+    println!("{megabytes} MB in one transaction: {peak} MB at the peak");
+    assert!(peak < megabytes * 3 / 2 + 50, "{peak} MB for a transaction of {megabytes} MB");
+    e2e::until("memory given back", || {
+        (kilobytes(shipper.pid(), "VmRSS:") / 1024 < 60).then_some(())
+    });
+    fleet.finish(shipper);
+}
+
+fn kilobytes(pid: u32, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// A database grows past the lock page, whose bytes no application and no log ever holds.
 #[test]
 fn growth_across_the_lock_page_is_shipped_without_it() {

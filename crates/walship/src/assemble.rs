@@ -1,29 +1,13 @@
-//! Turns sealed changes into the sections of one segment, and the objects that must exist before it.
+//! Turns sealed changes into the sections of one segment, and the changes that must leave before it.
 //!
 //! What does not fit into the log object goes to side objects, the largest changes first, so that a bulk
 //! load of one database does not make the changes of the others wait for its bytes.
 
-use std::collections::BTreeMap;
+use segment::{DbId, EncodedBody, INLINE_BYTES_MAX, PageHashes, SectionEntry, Seq, page_hash};
 
-use segment::{
-    ContentHash, DbId, Draft, EncodedBody, INLINE_BYTES_MAX, ObjectName, PageHashes, PageNo, Part,
-    SectionEntry, SegmentKind, Seq, page_hash,
-};
-
-use crate::base::{Author, header};
+use crate::base::Author;
 use crate::database::{Acknowledged, Outgoing};
-
-/// Bytes of pages in one side object.
-const PART_PAGE_BYTES: usize = 16 << 20;
-
-/// A side object that is to be put before the segment.
-#[derive(Debug)]
-pub struct SideObject {
-    /// Its name.
-    pub name: ObjectName,
-    /// Its content.
-    pub bytes: Vec<u8>,
-}
+use crate::side::Side;
 
 /// What to tell a database once the segment is durable.
 #[derive(Debug)]
@@ -41,8 +25,8 @@ pub struct Receipt {
 pub struct Assembled {
     /// In the order of the databases.
     pub sections: Vec<(SectionEntry, Option<EncodedBody>)>,
-    /// To be put first.
-    pub side: Vec<SideObject>,
+    /// What is to be put first, and the section that names it.
+    pub sides: Vec<(usize, Side)>,
     /// One for each section.
     pub receipts: Vec<Receipt>,
 }
@@ -75,18 +59,27 @@ pub fn assemble(items: Vec<Item>, author: &Author, numbers: Numbers<'_>) -> Asse
         .collect();
     let inline = choose_inline(&sizes, INLINE_BYTES_MAX);
     for (item, inline) in encoded.into_iter().zip(inline) {
-        let Encoded { item, mut section, body } = item;
-        let body = match body {
-            Some(body) if inline => Some(body),
-            _ => {
-                section.side = to_side(&item, &section, author, numbers, &mut assembled.side);
-                None
-            }
-        };
-        assembled.receipts.push(receipt(item));
+        let Encoded { mut item, section, body } = item;
+        let body = body.filter(|_| inline);
+        assembled.receipts.push(receipt(&mut item));
+        if body.is_none() {
+            let pages = item.outgoing.change.pages;
+            let side = Side::new(section.clone(), pages, author.clone(), numbers());
+            assembled.sides.push((assembled.sections.len(), side));
+        }
         assembled.sections.push((section, body));
     }
     assembled
+}
+
+impl Assembled {
+    /// The sections, once everything that they name is in the store.
+    pub fn take_sections(&mut self) -> Vec<(SectionEntry, Option<EncodedBody>)> {
+        for (index, side) in self.sides.drain(..) {
+            self.sections[index].0.side = side.into_parts();
+        }
+        std::mem::take(&mut self.sections)
+    }
 }
 
 struct Encoded {
@@ -144,47 +137,8 @@ fn choose_inline(sizes: &[u64], bytes_max: u64) -> Vec<bool> {
     inline
 }
 
-fn to_side(
-    item: &Item,
-    section: &SectionEntry,
-    author: &Author,
-    numbers: Numbers<'_>,
-    objects: &mut Vec<SideObject>,
-) -> Vec<Part> {
+fn receipt(item: &mut Item) -> Receipt {
     let change = &item.outgoing.change;
-    let number = numbers();
-    let pages: Vec<(PageNo, &[u8])> =
-        change.pages.iter().map(|(pgno, page)| (*pgno, &**page)).collect();
-    let mut parts = Vec::new();
-    for (index, chunk) in
-        pages.chunks((PART_PAGE_BYTES / change.page_size.bytes()).max(1)).enumerate()
-    {
-        let body = segment::encode_body(change.page_size, chunk.iter().copied());
-        let entry = SectionEntry { page_count: body.page_count, ..section.clone() };
-        let draft = Draft {
-            header: header(author, SegmentKind::Side),
-            records: Vec::new(),
-            sections: vec![(entry, Some(body))],
-        };
-        let bytes = segment::encode(&draft).bytes;
-        let name = ObjectName::side(
-            author.epoch,
-            author.writer,
-            number,
-            u32::try_from(index).expect("BUG: few parts"),
-        );
-        parts.push(Part {
-            name: name.clone(),
-            bytes: bytes.len() as u64,
-            sha256: ContentHash::of(&bytes),
-        });
-        objects.push(SideObject { name, bytes });
-    }
-    parts
-}
-
-fn receipt(item: Item) -> Receipt {
-    let change = item.outgoing.change;
     let bytes = change.bytes();
     let hashes = change.pages.iter().map(|(pgno, page)| (*pgno, page_hash(*pgno, page))).collect();
     Receipt {
@@ -197,12 +151,9 @@ fn receipt(item: Item) -> Receipt {
             txid: change.txids.1,
             bytes,
         },
-        base: item.outgoing.base.map(|(_, hashes)| hashes),
+        base: item.outgoing.base.take().map(|(_, hashes)| hashes),
     }
 }
-
-/// The seq that touched each database last.
-pub type LastSeqs = BTreeMap<DbId, Seq>;
 
 #[cfg(test)]
 mod tests {

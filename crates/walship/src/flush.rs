@@ -19,11 +19,12 @@ use store::Store;
 use store::clock::Clock;
 use tiering::Grid;
 
-use crate::assemble::{Assembled, Item, SideObject, assemble};
+use crate::assemble::{Assembled, Item, assemble};
 use crate::base::Author;
 use crate::bases::Numbers;
 use crate::database::{Condition, Spec};
 use crate::fleet::{Cut, Fleet, item};
+use crate::heap;
 use crate::ownership::Owned;
 
 /// A catalogue stands in the log at least this often.
@@ -62,7 +63,6 @@ struct Waiting {
     bases: BTreeMap<DbId, BaseRecord>,
     records: Vec<Record>,
     is_consistent: bool,
-    side_put: usize,
     sent: Option<Encoded>,
 }
 
@@ -213,7 +213,7 @@ impl Flusher {
             .iter()
             .map(|(section, _)| (section.db, section.oldest_commit))
             .collect();
-        Some(Waiting { assembled, oldest, bases, records, is_consistent, side_put: 0, sent: None })
+        Some(Waiting { assembled, oldest, bases, records, is_consistent, sent: None })
     }
 
     fn previous_seq(&self, spec: &Spec) -> Option<Seq> {
@@ -274,10 +274,12 @@ impl Flusher {
     }
 
     fn send(&mut self, waiting: &mut Waiting) -> Result<Seq, LogError> {
-        for SideObject { name, bytes } in &waiting.assembled.side[waiting.side_put..] {
-            // The name holds this writer's random id: what exists there is our own from before.
-            self.store.put_if_absent(name, bytes)?;
-            waiting.side_put += 1;
+        for (_, side) in &mut waiting.assembled.sides {
+            while let Some(object) = side.object() {
+                // The name holds this writer's random id: what exists there is our own from before.
+                self.store.put_if_absent(&object.name, &object.bytes)?;
+                side.is_put();
+            }
         }
         if waiting.sent.is_some() {
             let appended = self.writer.resend()?;
@@ -309,7 +311,7 @@ impl Flusher {
             catalogue: self.is_catalogue_wanted(waiting).then(|| self.catalogue.clone()),
             records: std::mem::take(&mut waiting.records),
             bases: std::mem::take(&mut waiting.bases),
-            sections: std::mem::take(&mut waiting.assembled.sections),
+            sections: waiting.assembled.take_sections(),
             is_consistent: waiting.is_consistent,
         }
     }
@@ -333,8 +335,10 @@ impl Flusher {
         self.catalogue_at = table.header.catalogue;
         self.is_catalogue_due = false;
         self.last_append = Instant::now();
+        let mut bytes = 0;
         for mut receipt in waiting.assembled.receipts {
             receipt.ack.seq = seq;
+            bytes += receipt.ack.bytes;
             if let Some(member) = self.fleet.member(receipt.db) {
                 member.deliver(receipt);
             }
@@ -346,6 +350,7 @@ impl Flusher {
                 member.note_base(seq);
             }
         }
+        heap::give_back_after(bytes);
         tracing::debug!(%seq, bytes = encoded.bytes.len(), sections = table.sections.len(), consistent = table.header.consistent, "durable");
         Ok(())
     }
