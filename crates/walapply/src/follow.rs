@@ -23,6 +23,7 @@ mod member;
 mod poll;
 mod pool;
 mod reading;
+mod rounds;
 mod saved;
 mod sealed;
 mod state;
@@ -55,7 +56,7 @@ use reading::{Event, Reading};
 pub use state::{DatabaseStatus, FollowSnapshot, FollowState, StoreHealth};
 pub use track::Condition;
 
-/// The coordinator looks around at least this often.
+/// The coordinator notices a stop, and what is due by the clock, this late at most.
 const TICK: Duration = Duration::from_millis(200);
 /// `--once` waits this long for what others hold up (a lock, the store) before it gives up.
 const ONCE_PATIENCE: Duration = Duration::from_secs(30);
@@ -143,13 +144,15 @@ impl Follower {
                     DESCRIPTORS_BESIDES + DESCRIPTORS_PER_DATABASE * descriptors_for as u64,
                 )?;
             }
-            self.fleet.dispatch(&self.pool);
-            self.shared.publish(self.fleet.facts());
+            if self.fleet.is_round_due()
+                && let Some(facts) = self.fleet.go_round(&self.pool)
+            {
+                self.shared.publish(facts);
+            }
             if self.once && self.is_over(&mut patience)? {
                 break;
             }
             self.wait(events)?;
-            self.fleet.save(false);
         }
         self.finish_running();
         self.fleet.save(true);

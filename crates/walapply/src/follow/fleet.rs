@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use console::ExitCode;
 use console::config::StandbySettings;
@@ -19,10 +20,11 @@ use segment::{
 use store::clock::Clock;
 
 use super::checkpoint::Checkpointed;
-use super::jobs::{Cut, Payload, Report};
+use super::jobs::{Cut, Done, Payload, Report};
 use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
 use super::reading::Event;
+use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
@@ -58,6 +60,7 @@ pub(super) struct Fleet {
     trouble: Option<LogError>,
     notice: Option<String>,
     damage: Option<String>,
+    rounds: Rounds,
     offset_ms: i64,
     saved: (Millis, Option<Seq>),
     /// Names that two databases claim, told once.
@@ -80,6 +83,7 @@ impl Fleet {
             trouble: None,
             notice: None,
             damage: None,
+            rounds: Rounds::new(Instant::now()),
             offset_ms: 0,
             saved: (now, None),
             clashes: BTreeMap::new(),
@@ -88,6 +92,7 @@ impl Fleet {
 
     /// Takes what the reading thread found. An error ends the follower.
     pub(super) fn read(&mut self, event: Event) -> Result<(), LogError> {
+        self.rounds.news();
         match event {
             Event::Began { fleet, catalogue, position, sealed, server } => {
                 self.id = Some(fleet);
@@ -278,11 +283,26 @@ impl Fleet {
         self.trouble = Some(error.clone());
     }
 
+    /// Whether anything may be due for a database.
+    pub(super) fn is_round_due(&self) -> bool {
+        self.rounds.is_due(Instant::now())
+    }
+
+    /// Goes round all databases: gives out what is due, and saves the position. How all stand, if that is news.
+    pub(super) fn go_round(&mut self, pool: &Pool) -> Option<Facts> {
+        // Looks that begin now change nothing about that.
+        let is_at_rest = self.is_caught_up();
+        self.dispatch(pool);
+        self.save(false);
+        let is_news = self.rounds.made(Instant::now(), is_at_rest);
+        is_news.then(|| self.facts())
+    }
+
     /// Gives every database that needs it a job, a checkpoint or a look.
     ///
     /// After a start all files are to be compared with the log, which takes as long as reading them. Those that the log
     /// has news for go first, and the others never queue up before news that comes later.
-    pub(super) fn dispatch(&mut self, pool: &Pool) {
+    fn dispatch(&mut self, pool: &Pool) {
         let now = self.now();
         for (db, member) in &mut self.members {
             member.want_look(now);
@@ -323,6 +343,7 @@ impl Fleet {
             Finished::Job(report) => self.job_finished(*report, now),
             Finished::Checkpoint(checkpointed) => self.checkpointed(&checkpointed, now),
             Finished::Panicked(db) => {
+                self.rounds.news();
                 if let Some(member) = self.members.get_mut(&db) {
                     member.panicked(now);
                 }
@@ -330,17 +351,23 @@ impl Fleet {
         }
     }
 
+    /// A look that found nothing is no news, unless something came for the database meanwhile.
     fn job_finished(&mut self, report: Report, now: Millis) {
         let expected = expected(self.catalogue.databases.get(&report.db));
+        let found_nothing = matches!(report.result, Ok(Done::Looked));
         if let Some(member) = self.members.get_mut(&report.db) {
             member.finished(report, &expected, now);
             if self.at_tail {
                 member.track.tail_reached(&expected, now);
             }
+            if !found_nothing || !member.track.is_caught_up() {
+                self.rounds.news();
+            }
         }
     }
 
     fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Millis) {
+        self.rounds.news();
         if let Some(member) = self.members.get_mut(&checkpointed.request.db) {
             member.checkpointed(checkpointed, now);
         }
@@ -354,6 +381,7 @@ impl Fleet {
         for member in self.members.values_mut() {
             if member.track.retry_at().is_some() {
                 member.track.give_up_queue();
+                self.rounds.news();
             }
         }
         self.queued_bytes() > QUEUE_BYTES_MAX
@@ -495,3 +523,6 @@ fn cut_of(catalogue: &Catalogue, db: DbId, at: Option<Seq>) -> Cut {
     let databases = entry.map(|entry| (db, entry.clone())).into_iter().collect();
     Cut { at, catalogue: Catalogue { databases, ..Catalogue::default() }, incarnation }
 }
+
+#[cfg(test)]
+mod tests;

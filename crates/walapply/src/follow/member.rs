@@ -73,6 +73,12 @@ impl Member {
         !self.schedule.is_running() || self.track.is_following()
     }
 
+    /// Whether a job or a checkpoint runs.
+    #[cfg(test)]
+    pub(super) fn is_at_work(&self) -> bool {
+        self.track.is_busy() || self.schedule.is_running()
+    }
+
     /// A job with what it borrows from here.
     pub(super) fn assignment(&mut self, db: DbId, cut: Cut, job: Job<Payload>) -> Assignment {
         Assignment {

@@ -1,0 +1,155 @@
+//! What is a reason to go round, with a real worker and a real database, and a clock of the test's.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use fleet_log::{Batch, FleetFile, Reader, Tail, catalogue_at, find_tail};
+use store::clock::ManualClock;
+use tempfile::TempDir;
+
+use super::*;
+use crate::budget::Budget;
+use crate::follow::jobs::Tools;
+use crate::image::testing::{Shop, name};
+use crate::patient::Patient;
+
+const START: Millis = Millis::new(1_795_599_000_000);
+/// After this long without news a look is due.
+const LONG: Duration = Duration::from_secs(25);
+
+/// A follower of a shop of one database.
+struct World {
+    shop: Shop,
+    clock: Arc<ManualClock>,
+    pool: Pool,
+    fleet: Fleet,
+    _folder: TempDir,
+}
+
+impl World {
+    /// All is in the file, durable, and was looked at.
+    fn at_rest() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("state/replicas")).unwrap();
+        std::fs::create_dir(at("databases")).unwrap();
+        let mut shop = Shop::open();
+        shop.create("ledger", "p0", 4096);
+        shop.flush();
+        let clock = Arc::new(ManualClock::new(START));
+        let settings = Settings {
+            standby: StandbySettings {
+                dir: at("databases"),
+                tiers: None,
+                poll_interval: Duration::from_secs(1),
+                idle_poll_interval: Duration::from_secs(1),
+            },
+            folder: at("databases"),
+            state_dir: at("state"),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        };
+        let store = Patient::over(Arc::clone(&shop.store));
+        let tools = Tools { store, budget: Budget::standard() };
+        let pool = Pool::start(1, &tools, &Arc::new(AtomicBool::new(false))).unwrap();
+        let fleet = Fleet::new(settings);
+        let mut world = Self { shop, clock, pool, fleet, _folder: folder };
+        world.begin();
+        world.settle();
+        world.clock.advance(LONG);
+        world.settle();
+        world
+    }
+
+    fn begin(&mut self) {
+        let store = &*self.shop.store;
+        let Tail::At { position, .. } = find_tail(store).unwrap() else { panic!("no log") };
+        let catalogue = catalogue_at(store, position.last().unwrap()).unwrap().catalogue;
+        let fleet = FleetFile::of_fleet(store, &name("anvil")).unwrap().unwrap().id;
+        let sealed = Sealed::default();
+        let began = Event::Began { fleet, catalogue, position, sealed, server: None };
+        self.fleet.read(began).unwrap();
+        self.fleet.read(Event::Tail { server: START }).unwrap();
+    }
+
+    /// A change is shipped and read.
+    fn change(&mut self) -> Seq {
+        self.shop.databases[0].source.mutate();
+        let seq = self.shop.flush();
+        let mut reader = Reader::new(Arc::clone(&self.shop.store), self.fleet.position.clone());
+        let Batch::Accepted { segments, server, .. } = reader.batch(64, 1 << 20).unwrap() else {
+            panic!("nothing there")
+        };
+        let segments = segments.into_iter().map(Arc::new).collect();
+        let position = reader.position().clone();
+        self.fleet.read(Event::Segments { segments, position, server }).unwrap();
+        seq
+    }
+
+    fn go_round(&mut self) -> Option<Facts> {
+        self.fleet.go_round(&self.pool)
+    }
+
+    /// Goes round until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            let news = self.go_round();
+            if !self.take_reports() && news.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for what runs; false if nothing did.
+    fn take_reports(&mut self) -> bool {
+        let mut are_any = false;
+        while self.fleet.members.values().any(Member::is_at_work) {
+            let finished = self.pool.finished().recv_timeout(Duration::from_secs(30)).unwrap();
+            self.fleet.finished(finished);
+            are_any = true;
+        }
+        are_any
+    }
+}
+
+#[test]
+fn a_look_that_finds_nothing_is_no_news() {
+    let mut world = World::at_rest();
+    assert!(world.go_round().is_none());
+    assert!(!world.take_reports(), "nothing is due");
+    world.clock.advance(LONG);
+    assert!(world.go_round().is_none());
+    assert!(world.take_reports(), "a look");
+    assert!(world.go_round().is_none());
+}
+
+#[test]
+fn what_comes_during_a_look_is_applied_as_soon_as_that_ends() {
+    let mut world = World::at_rest();
+    world.clock.advance(LONG);
+    assert!(world.go_round().is_none());
+    let seq = world.change();
+    let facts = world.go_round().expect("news");
+    assert_eq!(facts.snapshot.read, Some(seq));
+    assert!(facts.snapshot.applied < Some(seq), "the look has the database");
+    assert!(world.take_reports(), "the look");
+    assert!(world.fleet.is_round_due());
+    assert!(world.go_round().is_some());
+    assert!(world.take_reports(), "the change");
+    assert_eq!(world.go_round().expect("news").snapshot.applied, Some(seq));
+}
+
+#[test]
+fn a_stray_write_is_news() {
+    let mut world = World::at_rest();
+    let path = world.fleet.settings.folder.join("ledger.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    world.clock.advance(LONG);
+    assert!(world.go_round().is_none());
+    world.take_reports();
+    assert!(world.fleet.is_round_due(), "it is to be repaired");
+    world.settle();
+    assert_eq!(world.fleet.facts().snapshot.databases[0].heals, 1);
+}
