@@ -15,7 +15,7 @@ use store::Store;
 
 use crate::LogError;
 use crate::boundary::boundary;
-use crate::history::{check_held, explain, table};
+use crate::history::{Snapshot, catalogue_at, check_held, explain, table};
 
 /// What a damaged log tells of the fleet.
 #[derive(Clone, Debug)]
@@ -29,12 +29,20 @@ pub struct Salvage {
 }
 
 /// The state of the fleet after the log object `seq`, whatever is lost before it. Where nothing is, the catalogue is
-/// that of [`catalogue_at`](crate::catalogue_at). Reads the tables back to the newest sound catalogue, twice.
+/// that of [`catalogue_at`]. Otherwise the tables back to the newest sound catalogue are read, twice.
 ///
 /// # Errors
 /// The store's; where `seq` itself is lost; [`LogError::Behind`]; an object of a newer format.
 pub fn salvage_at(store: &dyn Store, seq: Seq) -> Result<Salvage, LogError> {
-    salvage(store, seq).map_err(|error| explain(store, error))
+    match catalogue_at(store, seq) {
+        Ok(Snapshot { catalogue, .. }) => {
+            Ok(Salvage { catalogue, lost: Vec::new(), in_doubt: BTreeSet::new() })
+        }
+        Err(LogError::Corrupt { .. } | LogError::Missing { .. }) => {
+            salvage(store, seq).map_err(|error| explain(store, error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn salvage(store: &dyn Store, seq: Seq) -> Result<Salvage, LogError> {

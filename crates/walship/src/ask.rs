@@ -7,11 +7,12 @@ use console::config::WalshipConfig;
 use console::control::{self, told_silence};
 use console::output::{self, Align, Table, known};
 use console::{ExitCode, Failure};
-use fleet_log::LogError;
+use fleet_log::{FleetFile, LogError, Position, Salvage};
 use serde_json::Value;
+use store::Store;
 
 use crate::replicate::failure;
-use crate::status;
+use crate::status::{self, Status};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,25 +29,25 @@ pub fn run(config: &WalshipConfig, json: bool) -> Result<(), Failure> {
 fn of_log(config: &WalshipConfig) -> Result<Value, Failure> {
     let store = store::settings::open(&config.store, false)
         .map_err(|error| Failure::from_error(error.class().into(), &error))?;
-    let found = fleet_log::held(&*store).and_then(|held| {
-        let Some(held) = held else { return Ok(None) };
-        let seq =
-            held.last.header.seq.ok_or_else(|| LogError::NotALog {
-                detail: "its last object has no number".into(),
-            })?;
-        let snapshot = fleet_log::catalogue_at(&*store, seq)?;
-        Ok(Some(status::of_log(
-            &config.fleet,
-            &snapshot.catalogue,
-            held.tail.epoch,
-            held.tail.owner,
-            Some(seq),
-        )))
-    });
-    let status = found.map_err(|error| failure(&error))?.unwrap_or_else(|| {
+    let found = state_of(&*store, config).map_err(|error| failure(&error))?;
+    let status = found.unwrap_or_else(|| {
         status::of_log(&config.fleet, &segment::Catalogue::default(), None, None, None)
     });
     serde_json::to_value(status).map_err(|error| Failure::from_error(ExitCode::Failed, &error))
+}
+
+/// What the log says; `None` where there is none yet.
+fn state_of(store: &dyn Store, config: &WalshipConfig) -> Result<Option<Status>, LogError> {
+    let file = FleetFile::of_fleet(store, &config.fleet)?;
+    let Some(held) = fleet_log::held(store)? else { return Ok(None) };
+    let not_a_log = |detail: &str| LogError::NotALog { detail: detail.to_owned() };
+    if file.is_none() {
+        return Err(not_a_log("fleet.json is missing, which says whose log it is"));
+    }
+    let seq = held.last.header.seq.ok_or_else(|| not_a_log("its last object has no number"))?;
+    let Salvage { catalogue, .. } = fleet_log::salvage_at(store, seq)?;
+    let Position { epoch, owner, .. } = held.tail;
+    Ok(Some(status::of_log(&config.fleet, &catalogue, epoch, owner, Some(seq))))
 }
 
 fn human(status: &Value) -> String {

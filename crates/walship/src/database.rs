@@ -56,6 +56,8 @@ pub struct Spec {
     pub class_hours: u32,
     /// How long a change may wait.
     pub sync_interval: Duration,
+    /// How long a change may wait before that is worth a warning.
+    pub rpo_bound: Duration,
     /// WAL size above which the last resort is taken.
     pub force_above: Option<u64>,
 }

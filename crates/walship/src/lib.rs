@@ -27,6 +27,7 @@ pub mod image;
 pub mod keep;
 pub mod member;
 pub mod memory;
+pub mod overdue;
 pub mod ownership;
 pub mod pending;
 pub mod pinned;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use console::config::{DatabaseRule, WalshipConfig};
 use fleet_log::{FleetFile, Identity, Intent, LogError, Salvage, Writer};
-use segment::{Catalogue, Epoch, FleetId, Name, Seq, TierRecord, WriterId};
+use segment::{Catalogue, Epoch, FleetId, Name, TierRecord, WriterId};
 use store::Store;
 use store::clock::Clock;
 use tiering::{Grid, Tier};
@@ -60,14 +60,6 @@ fn catalogue_before(store: &dyn Store, writer: &Writer) -> Result<Catalogue, Log
     let Some(seq) = writer.before_fence().and_then(|table| table.header.seq) else {
         return Ok(Catalogue::default());
     };
-    match fleet_log::catalogue_at(store, seq) {
-        Ok(snapshot) => Ok(snapshot.catalogue),
-        Err(LogError::Corrupt { .. } | LogError::Missing { .. }) => salvaged(store, seq),
-        Err(error) => Err(error),
-    }
-}
-
-fn salvaged(store: &dyn Store, seq: Seq) -> Result<Catalogue, LogError> {
     let Salvage { mut catalogue, lost, in_doubt } = fleet_log::salvage_at(store, seq)?;
     for error in lost {
         tracing::error!(%error, "the log goes on without it");

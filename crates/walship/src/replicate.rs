@@ -28,6 +28,7 @@ use crate::flush::Flusher;
 use crate::keep::Keeper;
 use crate::member::{Member, Report};
 use crate::memory::{self, Memory};
+use crate::overdue::Overdue;
 use crate::ownership::Owned;
 use crate::roster::Roster;
 use crate::seen::Seen;
@@ -130,6 +131,7 @@ struct Running {
     roster: Roster,
     flusher: Flusher,
     keeper: Keeper,
+    overdue: Overdue,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     stop: Arc<AtomicBool>,
@@ -169,6 +171,7 @@ impl Running {
         ];
         Ok(Self {
             keeper: Keeper::new(Arc::clone(&fleet), cache, state_dir.path(), fleet_id),
+            overdue: Overdue::default(),
             fleet,
             roster,
             flusher,
@@ -206,6 +209,7 @@ impl Running {
             self.last_discovery = Instant::now();
             self.roster.refresh(config, self.flusher.catalogue());
         }
+        self.overdue.warn_now_and_then(&self.board);
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }

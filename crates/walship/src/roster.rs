@@ -177,9 +177,11 @@ fn is_matched(rule: &DatabaseRule, path: &Path) -> bool {
 fn spec_of(config: &WalshipConfig, catalogue: &Catalogue, database: config::Database) -> Spec {
     let former = database.renamed_from.as_ref().and_then(|old| catalogue.find(old));
     let entry = catalogue.find(&database.name).or(former);
+    let tier = config.tiers.get(&database.tier);
     Spec {
         id: entry.map_or_else(new_id, |entry| entry.id),
-        class_hours: config.tiers.get(&database.tier).map_or(0, tiering::Tier::class_hours),
+        class_hours: tier.map_or(0, tiering::Tier::class_hours),
+        rpo_bound: tier.map_or(Duration::MAX, |tier| tier.rpo_bound),
         force_above: match config.wal_force_above {
             config::Threshold::Above(size) => Some(size.0),
             config::Threshold::Never => None,

@@ -15,7 +15,7 @@ use console::output;
 use console::{ExitCode, Failure};
 use segment::{Name, Seq};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::SnapshotArgs;
 use crate::member::Member;
@@ -160,17 +160,15 @@ fn named(config: &WalshipConfig, after: Option<Seq>) -> Result<Vec<Named>, Failu
 }
 
 fn conclude(outcome: &Outcome, json: bool) -> Result<(), Failure> {
-    if json {
-        output::print(json, outcome, String::new)
-            .map_err(|error| Failure::from_error(ExitCode::Failed, &error))?;
-    }
     if outcome.left_out.is_empty() {
-        return Ok(());
+        let printed = if json { output::print(json, outcome, String::new) } else { Ok(()) };
+        return printed.map_err(|error| Failure::from_error(ExitCode::Failed, &error));
     }
     let left: Vec<String> =
         outcome.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
     Err(Failure::new(ExitCode::Failed, format!("no new base of {}", left.join(", ")))
-        .hint("`walship check -c FILE` tells why for each of them"))
+        .hint("`walship check -c FILE` tells why for each of them")
+        .document(json!(outcome)))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<T, Failure> {
@@ -182,10 +180,11 @@ fn read<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<T, Failure> {
 
 fn failed(error: AskError) -> Failure {
     let failure = Failure::from_error(ExitCode::Failed, &error);
-    match error {
+    match &error {
         AskError::NotRunning => {
             failure.hint("the program that owns the log makes bases: start `walship replicate`")
         }
+        AskError::Silent(silence) => failure.hint(silence.hint()),
         _ => failure,
     }
 }

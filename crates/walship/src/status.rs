@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use console::config::format_duration;
 use parking_lot::Mutex;
 use segment::{Catalogue, DbId, Epoch, Millis, Name, Seq};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use store::clock::Clock;
 
 use crate::database::Condition;
 use crate::fleet::Fleet;
-use crate::member::Report;
+use crate::member::{Member, Report};
 
 /// Without an authenticated answer of the store for this long, nothing is known about what is durable.
 const STORE_SILENCE: Duration = Duration::from_secs(60);
@@ -120,6 +121,18 @@ pub struct Board {
 }
 
 impl Board {
+    /// The databases with commits that wait longer than their tiers allow, and how long the oldest does.
+    #[must_use]
+    pub fn late(&self) -> Vec<(Name, Duration)> {
+        let (progress, now) = (self.progress.lock().clone(), self.clock.now());
+        let late = |member: &Arc<Member>| {
+            let report = member.report();
+            let waits = lateness(&report, member.id, &progress, now)?;
+            Some((report.spec.name, waits))
+        };
+        self.fleet.members().iter().filter_map(late).collect()
+    }
+
     /// The answer at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -151,10 +164,24 @@ impl Board {
     }
 }
 
+/// When the oldest commit was noticed that is not durable.
+fn oldest(report: &Report, id: DbId, progress: &Progress) -> Option<Millis> {
+    [progress.waiting.get(&id).copied(), report.dirty_since].into_iter().flatten().min()
+}
+
+/// How long the oldest commit waits, if that is longer than the tier allows. A first upload takes as long as it takes.
+fn lateness(report: &Report, id: DbId, progress: &Progress, now: Millis) -> Option<Duration> {
+    let waits = Duration::from_millis(now.since(oldest(report, id, progress)?));
+    (waits > report.spec.rpo_bound && !report.is_basing).then_some(waits)
+}
+
 fn database_status(report: &Report, id: DbId, progress: &Progress, now: Millis) -> DatabaseStatus {
     let age = |since: Millis| Duration::from_millis(now.since(since)).as_secs_f64();
-    let oldest =
-        [progress.waiting.get(&id).copied(), report.dirty_since].into_iter().flatten().min();
+    let oldest = oldest(report, id, progress);
+    let late = lateness(report, id, progress, now).map(|_| {
+        let bound = format_duration(report.spec.rpo_bound);
+        format!("its oldest commit waits for longer than rpo_bound ({bound})")
+    });
     let is_known =
         progress.store_ok.is_some_and(|at| Duration::from_millis(now.since(at)) < STORE_SILENCE);
     let (pages, bytes, wal_bytes) = report
@@ -177,7 +204,7 @@ fn database_status(report: &Report, id: DbId, progress: &Progress, now: Millis) 
         } else {
             report.condition.word().into()
         },
-        detail: report.condition.detail().map(str::to_owned),
+        detail: report.condition.detail().map(str::to_owned).or(late),
     }
 }
 

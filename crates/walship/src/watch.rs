@@ -175,6 +175,7 @@ mod tests {
             tier: "p1".into(),
             class_hours: 72,
             sync_interval: Duration::from_secs(1),
+            rpo_bound: Duration::from_secs(45),
             force_above: None,
         };
         let incarnation = || Incarnation::from_bytes([2; 16]);

@@ -20,6 +20,7 @@ fn attached(path: &Path) -> Database {
         tier: "p1".into(),
         class_hours: 72,
         sync_interval: Duration::from_secs(1),
+        rpo_bound: Duration::from_secs(45),
         force_above: None,
     };
     let incarnation = || Incarnation::from_bytes([2; 16]);

@@ -60,3 +60,51 @@ fn a_stopped_program_is_named_and_the_store_tells_the_rest() {
     assert!(text.contains(&format!("`kill -CONT {}`", follower.0.id())), "{text}");
     assert!(text.contains("(as the store says)"), "{text}");
 }
+
+/// A stranger's databases are not shown under one's own name, and a log of nobody is none.
+#[test]
+fn another_fleets_store_is_refused() {
+    let host = Host::new("store");
+    let _application = host.application("a", "c.execute('CREATE TABLE t(x)')");
+    assert_eq!(host.run(&["replicate", "--once"]).status.code(), Some(0));
+    assert_eq!(host.run(&["status"]).status.code(), Some(0));
+    let config = fs::read_to_string(host.path("walship.toml")).expect("it is there");
+    let other = config.replace("fleet = \"anvil\"", "fleet = \"other\"");
+    fs::write(host.path("walship.toml"), other).expect("written");
+    let output = host.run(&["status"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("belongs to fleet anvil"), "{}", stderr(&output));
+
+    fs::write(host.path("walship.toml"), config).expect("written");
+    fs::remove_file(host.path("store/fleet.json")).expect("removed");
+    let output = host.run(&["status"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
+    assert!(stderr(&output).contains("fleet.json"), "{}", stderr(&output));
+}
+
+/// A commit that cannot be captured waits: status says so when it is longer than the tier allows.
+#[test]
+fn a_commit_that_waits_longer_than_its_bound_is_told() {
+    let host = Host::new("store");
+    let bound = "\n[tiers.p1]\nsync_interval = \"100ms\"\nrpo_bound = \"1s\"\n";
+    let config = fs::read_to_string(host.path("walship.toml")).expect("it is there");
+    fs::write(host.path("walship.toml"), config + bound).expect("written");
+    drop(host.application("a", "c.execute('CREATE TABLE t(x)')"));
+    assert_eq!(host.run(&["replicate", "--once"]).status.code(), Some(0));
+    let _shipper = host.start(&["replicate"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let until = |fits: &dyn Fn(&Value) -> bool| {
+        loop {
+            let told = host.json("status")["databases"][0].take();
+            if fits(&told) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{told}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    until(&|told| told["state"] == "live" && told["detail"].is_null());
+    let lock = "c.execute('INSERT INTO t VALUES (1)'); c.execute('BEGIN EXCLUSIVE'); c.execute('INSERT INTO t VALUES (2)')";
+    let _application = host.application("a", lock);
+    until(&|told| told["detail"].as_str().is_some_and(|detail| detail.contains("rpo_bound (1s)")));
+}
