@@ -3,8 +3,11 @@
 //! Story. Every start over such an object put a fence and then ended with an error, so that a service manager appended
 //! one fence after the other, and nothing was replicated any more.
 
-use e2e::objects::Objects;
+use std::process::Command;
+
+use e2e::objects::{Objects, names};
 use e2e::{App, Fleet, shared};
+use segment::Seq;
 
 fn insert(fleet: &Fleet, name: &str) {
     App::open(&fleet.db(name)).sql("INSERT INTO t VALUES (randomblob(100))");
@@ -49,4 +52,27 @@ fn the_primary_goes_on_over_a_damaged_log_object_and_ships_new_bases_of_what_is_
     fleet.assert_restores("a");
     let last = e2e::History::read_from(&fleet.store(), after.last()).expect("a log");
     assert_eq!((last.lives("a"), last.bases("a")), (0, 0), "once is enough");
+}
+
+/// The primary is gone for good: what the rest of the log proves is restored, and nothing else.
+#[test]
+fn what_a_lost_log_object_cannot_have_changed_is_restored_and_the_rest_is_refused_by_name() {
+    let _turn = shared();
+    let (fleet, damaged) = with_change_of_a("lost-log");
+    let before = fleet.history().last_change("a").and_then(Seq::previous).expect("an earlier one");
+    Objects::of(&fleet.store()).delete(&damaged);
+    fleet.assert_restores("b");
+
+    let target = fleet.scratch.file("refused.db");
+    let refused = fleet.restore_to("a", &target, &[]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{text}");
+    assert!(names(&text, &damaged) && text.contains(&format!("--seq {before}")), "{text}");
+    assert!(!target.exists());
+    let earlier = fleet.restore_to("a", &target, &["--seq", &before.to_string()]);
+    assert_eq!(earlier.status.code(), Some(0));
+
+    let mut list = Command::new(e2e::walapply());
+    let list = list.args(["list", "--store"]).arg(fleet.store()).output().expect("walapply runs");
+    assert_eq!(list.status.code(), Some(4), "{}", String::from_utf8_lossy(&list.stdout));
 }

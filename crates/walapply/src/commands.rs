@@ -167,19 +167,13 @@ fn run_verify(args: &SourceArgs, json: bool) -> Result<(), Failure> {
 fn run_list(args: &SourceArgs, json: bool) -> Result<(), Failure> {
     let source = Source::open(args)?;
     let listing = list::list(&*source.store, source.fleet()?)?;
-    if listing.stranded.is_empty() {
+    let Some(failure) = listing.failure() else {
         return answer(output::print(json, &listing, || listing.text()));
-    }
+    };
     if !json {
         answer(output::print(false, &listing, || listing.text()))?;
     }
-    let failure = Failure::new(
-        ExitCode::Corrupt,
-        "the log is empty, though there are bases that only a log can name",
-    );
-    Err(failure
-        .hint("copy the objects under log/ back from a backup of the store; without them nothing can be restored")
-        .document(serde_json::json!(listing)))
+    Err(failure.document(serde_json::json!(listing)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use console::{ExitCode, Failure};
 use fleet_log::{FleetFile, Held};
 use segment::{
     Catalogue, CatalogueEntry, Checksum, DatabaseState, DbId, Epoch, FleetId, Incarnation, Millis,
@@ -122,6 +123,27 @@ pub struct Base {
     pub bytes: u64,
     /// Its objects.
     pub parts: usize,
+}
+
+impl Listing {
+    /// What is wrong with the store, if something is; the list holds what is left.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        if !self.stranded.is_empty() {
+            let error = "the log is empty, though there are bases that only a log can name";
+            return Some(Failure::new(ExitCode::Corrupt, error).hint(
+                "copy the objects under log/ back from a backup of the store; without them nothing can be restored",
+            ));
+        }
+        if self.unreadable.is_empty() {
+            return None;
+        }
+        let error = format!("missing or damaged: {}", self.unreadable.join(", "));
+        Some(Failure::new(ExitCode::Corrupt, error).hint(
+            "what is listed is what the others tell; `walapply verify` reads everything, and `walship snapshot --all` \
+             on the primary makes new bases",
+        ))
+    }
 }
 
 /// Reads the whole log's tables.

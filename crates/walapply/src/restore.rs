@@ -247,6 +247,7 @@ impl Restorer<'_> {
             .iter()
             .filter(|each| each.chosen.content == Content::Image)
             .map(|each| each.chosen.db)
+            .filter(|db| !cut.in_doubt.contains(db))
             .collect();
         let began = Instant::now();
         let opened =
@@ -257,7 +258,11 @@ impl Restorer<'_> {
         let mut jobs = Vec::new();
         for Wanted { chosen, target } in wanted {
             let mut told = Restored::of(&chosen, Outcome::Planned).at(target.path());
-            match sources.remove(&chosen.db).transpose() {
+            let source = match cut.doubt(chosen.db) {
+                Some(doubt) => Err(doubt),
+                None => sources.remove(&chosen.db).transpose(),
+            };
+            match source {
                 Ok(source) => {
                     jobs.push(Job { db: chosen.db, target, source });
                 }

@@ -104,7 +104,7 @@ fn fill(status: &mut Map<String, Value>, durable: Option<Seq>, server: Millis) {
 }
 
 fn databases(store: &Arc<dyn Store>, at: Seq, server: Millis) -> Result<Vec<Value>, ApplyError> {
-    let catalogue = fleet_log::catalogue_at(&**store, at).map_err(blame)?.catalogue;
+    let catalogue = fleet_log::salvage_at(&**store, at).map_err(blame)?.catalogue;
     let mut entries: Vec<&CatalogueEntry> = catalogue
         .databases
         .values()

@@ -1,9 +1,10 @@
 //! The cut that a restore lands on: the newest one, one by number, or one by time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fleet_log::Tail;
-use segment::{Catalogue, FleetId, Millis, ObjectName, Seq, Table};
+use fleet_log::{LogError, Salvage, Tail, table};
+use segment::{Catalogue, DbId, FleetId, Header, Millis, ObjectName, Seq, Table};
 use store::Store;
 
 use crate::ApplyError;
@@ -32,6 +33,25 @@ pub struct Cut {
     pub consistent: bool,
     /// The fleet after it.
     pub catalogue: Catalogue,
+    /// Why log objects before it are lost.
+    pub lost: Vec<LogError>,
+    /// The databases that one of these may have changed: what they were at this position, nobody can tell.
+    pub in_doubt: BTreeSet<DbId>,
+}
+
+impl Cut {
+    /// Why a database cannot be restored at this position; `None` if nothing that is lost stands in the way.
+    #[must_use]
+    pub fn doubt(&self, db: DbId) -> Option<ApplyError> {
+        let lost = self.lost.first().filter(|_| self.in_doubt.contains(&db))?;
+        let before = match lost {
+            LogError::Corrupt { seq, .. } | LogError::Missing { seq } => seq.previous(),
+            _ => None,
+        };
+        let hint = before.map(|seq| format!("; --seq {seq} restores what was before it"));
+        let detail = format!("it may have changed this database{}", hint.unwrap_or_default());
+        Some(ApplyError::Corrupt { what: lost.to_string(), detail })
+    }
 }
 
 /// Finds the cut; `None` if the log has no segment.
@@ -58,10 +78,11 @@ pub fn find(
             return Err(ApplyError::NoSuchPoint(detail));
         }
     };
-    let snapshot = fleet_log::catalogue_at(&**store, seq).map_err(blame)?;
-    let header = snapshot.last.unwrap_or(last).header;
-    let (stamp, consistent) = (header.stamp, header.consistent);
-    Ok(Some(Cut { seq, stamp, consistent, catalogue: snapshot.catalogue }))
+    let Salvage { catalogue, lost, in_doubt } =
+        fleet_log::salvage_at(&**store, seq).map_err(blame)?;
+    let header = if seq == end { last.header } else { table(&**store, seq).map_err(blame)?.header };
+    let Header { stamp, consistent, .. } = header;
+    Ok(Some(Cut { seq, stamp, consistent, catalogue, lost, in_doubt }))
 }
 
 fn at_time(store: &Arc<dyn Store>, instant: Millis) -> Result<Seq, ApplyError> {
