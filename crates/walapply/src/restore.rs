@@ -27,6 +27,7 @@ use crate::failure::blame;
 use crate::image::{self, Budget, PageSource};
 use crate::plan::{Pace, Plan, plan};
 
+mod in_use;
 pub mod point;
 mod report;
 mod run;

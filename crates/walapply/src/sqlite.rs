@@ -15,7 +15,6 @@
 //! holds in this process (sqlite.org/howtocorrupt.html, 2.2).
 
 mod exchange;
-pub(crate) mod probe;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::{Path, PathBuf};

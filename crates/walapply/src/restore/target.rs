@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags};
 use segment::Millis;
 
-use crate::sqlite::probe;
+use super::in_use;
 
 /// What SQLite keeps beside a database file.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -117,15 +117,12 @@ impl Target {
         }
     }
 
-    /// Whether another process has the database open that stands here, as far as SQLite tells; what is no database is not
-    /// in use.
+    /// Whether another process has the database open that stands here, as far as SQLite's locks tell. Changes nothing.
     pub(crate) fn is_in_use(&self) -> bool {
-        let is_there = self.taken().unwrap_or(false);
-        is_there
-            && probe::is_open(&self.path).unwrap_or_else(|error| {
-                tracing::debug!(path = %self.path.display(), %error, "cannot tell whether it is in use");
-                false
-            })
+        in_use::is_open_elsewhere(&self.path).unwrap_or_else(|error| {
+            tracing::debug!(path = %self.path.display(), %error, "cannot tell whether it is in use");
+            false
+        })
     }
 
     /// Opens the draft: an empty file, for us alone.

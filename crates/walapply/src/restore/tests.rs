@@ -7,6 +7,7 @@ use console::ExitCode;
 use segment::{DatabaseState, DbId, Millis};
 use store::clock::ManualClock;
 
+use super::in_use::tests::{Elsewhere, cut_short, files_of};
 use super::*;
 use crate::image::testing::{BEGAN, PERIOD, Shop, name};
 use crate::testing::{Image, integrity, scale};
@@ -158,16 +159,36 @@ fn a_replaced_database_that_somebody_has_open_is_told() {
     let (shop, states) = busy_shop(3);
     let request = Request { output: shop.out("a.db"), force: true, ..one(&shop, "orders") };
     assert!(!restore(&shop, &request).unwrap().databases[0].was_open);
-    let reader = rusqlite::Connection::open(&request.output).unwrap();
-    reader.execute_batch("PRAGMA journal_mode=WAL; SELECT count(*) FROM data").unwrap();
+    let mut reader = Elsewhere::open(&request.output);
+    reader.run("PRAGMA journal_mode=WAL");
+    reader.run("SELECT count(*) FROM data");
     for dry_run in [true, false] {
         let report = restore(&shop, &Request { dry_run, ..request.clone() }).unwrap();
         assert!(report.databases[0].was_open);
         assert!(report.text().contains("OPEN ELSEWHERE"), "{}", report.text());
     }
     check_file(&request.output, &states.last().unwrap().1[0]);
-    drop(reader);
+    reader.close();
     assert!(!restore(&shop, &request).unwrap().databases[0].was_open);
+}
+
+#[test]
+fn a_dry_run_leaves_what_a_crash_left_to_its_owner() {
+    let (shop, _) = busy_shop(3);
+    let request = Request { output: shop.out("a.db"), force: true, ..one(&shop, "orders") };
+    fs::create_dir_all(shop.out("")).unwrap();
+    cut_short(&request.output);
+    let before = files_of(&shop.out(""));
+    let report = restore(&shop, &Request { dry_run: true, ..request.clone() }).unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Fine);
+    assert!(before == files_of(&shop.out("")), "a dry run changed something");
+    // The old database is moved aside with its journal, as it is.
+    let report = restore(&shop, &request).unwrap();
+    let moved = &report.databases[0].moved_aside;
+    assert_eq!(moved.len(), 2);
+    for ((_, old), moved) in before.iter().zip(moved) {
+        assert!(fs::read(moved).unwrap() == *old, "{}", moved.display());
+    }
 }
 
 #[test]

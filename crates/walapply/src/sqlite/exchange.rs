@@ -110,7 +110,7 @@ impl Checker {
 }
 
 /// Opens a file that nobody changes: without locks, `-wal` and `-shm` (sqlite.org/uri.html).
-pub(super) fn open_immutable(path: &Path) -> Result<Connection, ApplyError> {
+fn open_immutable(path: &Path) -> Result<Connection, ApplyError> {
     let uri = format!("file:{}?immutable=1", escaped(utf8(path)?));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
