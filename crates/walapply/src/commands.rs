@@ -114,7 +114,8 @@ fn told(report: Report, json: bool) -> Result<(), Failure> {
     if exit == ExitCode::Fine {
         return answer(output::print(json, &report, || report.text()));
     }
-    let failed: Vec<String> = report.failed().map(|told| told.summary()).collect();
+    let failed = report.failed().map(|told| told.summary());
+    let failed: Vec<String> = failed.chain(report.lost.clone()).collect();
     if !json {
         answer(output::print(false, &report, || report.text()))?;
     }

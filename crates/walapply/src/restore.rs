@@ -198,11 +198,18 @@ impl Restorer<'_> {
     ) -> Result<Vec<Wanted>, ApplyError> {
         let (chosen, unknown) = select::select(&cut.catalogue, &request.which, &request.tiers)?;
         for name in unknown {
+            if let Some(loss) = cut.loss("it may have announced the database") {
+                return Err(loss);
+            }
             self.without_backup(request, Restored::named(&name, Outcome::NoBackup), report)?;
         }
         if request.which == Which::All {
+            if let Some(loss) = cut.loss("it may have announced databases that nothing else names")
+            {
+                report.lost = Some(loss.to_string());
+            }
             report.left_out = select::retired(&cut.catalogue, &request.tiers);
-            if chosen.is_empty() && !request.if_available {
+            if chosen.is_empty() && !request.if_available && report.lost.is_none() {
                 return Err(nothing_selected(&report.left_out));
             }
         }

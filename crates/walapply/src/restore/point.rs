@@ -43,14 +43,25 @@ impl Cut {
     /// Why a database cannot be restored at this position; `None` if nothing that is lost stands in the way.
     #[must_use]
     pub fn doubt(&self, db: DbId) -> Option<ApplyError> {
-        let lost = self.lost.first().filter(|_| self.in_doubt.contains(&db))?;
-        let before = match lost {
-            LogError::Corrupt { seq, .. } | LogError::Missing { seq } => seq.previous(),
-            _ => None,
+        if self.in_doubt.contains(&db) {
+            self.loss("it may have changed this database")
+        } else {
+            None
+        }
+    }
+
+    /// The last object that is lost, and what that means; `None` if nothing is lost.
+    #[must_use]
+    pub fn loss(&self, meaning: &str) -> Option<ApplyError> {
+        let (seq, detail) = match self.lost.first()? {
+            LogError::Corrupt { seq, detail } => (*seq, detail.clone()),
+            LogError::Missing { seq } => (*seq, "it is missing".to_owned()),
+            error => return Some(blame(error.clone())),
         };
-        let hint = before.map(|seq| format!("; --seq {seq} restores what was before it"));
-        let detail = format!("it may have changed this database{}", hint.unwrap_or_default());
-        Some(ApplyError::Corrupt { what: lost.to_string(), detail })
+        let before = seq.previous();
+        let before = before.map(|seq| format!("; --seq {seq} restores what was before it"));
+        let detail = format!("{detail}; {meaning}{}", before.unwrap_or_default());
+        Some(ApplyError::Corrupt { what: ObjectName::log(seq).to_string(), detail })
     }
 }
 

@@ -149,6 +149,8 @@ pub struct Report {
     pub write_bytes: u64,
     /// Retired databases that `--all` leaves out; who names one gets it.
     pub left_out: Vec<Name>,
+    /// Why `--all` may not be all: a log object is lost.
+    pub lost: Option<String>,
     /// How long it was expected to take.
     pub expected_seconds: f64,
     /// How long it took.
@@ -169,6 +171,7 @@ impl Report {
             read_bytes: 0,
             write_bytes: 0,
             left_out: Vec::new(),
+            lost: None,
             expected_seconds: 0.0,
             seconds: 0.0,
             databases: Vec::new(),
@@ -217,7 +220,8 @@ impl Report {
     /// The exit code of the whole: the worst of all databases; damage before everything else.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        let exits = || self.databases.iter().filter_map(|told| told.exit);
+        let lost = self.lost.as_ref().map(|_| ExitCode::Corrupt);
+        let exits = || self.databases.iter().filter_map(|told| told.exit).chain(lost);
         [ExitCode::Corrupt, ExitCode::StoreUnreachable]
             .into_iter()
             .find(|worst| exits().any(|exit| exit == *worst))
@@ -272,6 +276,9 @@ impl Report {
                 "\nleft out, because retired (name them to restore them): {}",
                 names.join(", ")
             );
+        }
+        if let Some(lost) = &self.lost {
+            text += &format!("\nNOT ALL: {lost}");
         }
         if self.databases.is_empty() {
             text += "\nno database to restore";
@@ -332,7 +339,7 @@ impl Restored {
             Outcome::Present => format!("left alone{path}"),
             Outcome::NoBackup => "no backup at this point".to_owned(),
             Outcome::Failed => format!("FAILED{error}"),
-            Outcome::HeldBack => "held back, because another database failed".to_owned(),
+            Outcome::HeldBack => "held back, because something else failed".to_owned(),
         }
     }
 }
