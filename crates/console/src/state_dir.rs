@@ -39,6 +39,14 @@ pub enum StateDirError {
         /// What the system said.
         source: io::Error,
     },
+    /// Locks and files there are not this machine's alone.
+    #[error("cannot use the state folder {}: {why}", path.display())]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
     /// Another process holds the lock.
     #[error("the state folder {} is in use by process {process}", path.display())]
     InUse {
@@ -68,7 +76,9 @@ pub enum StateDirError {
 impl StateDirError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Io { .. } => "state_dir must be on a local disk and writable for this user",
+            Self::Io { .. } | Self::Shared { .. } => {
+                "state_dir must be on a local disk and writable for this user"
+            }
             Self::InUse { .. } => {
                 "stop the other process first, or give this one another state_dir"
             }
@@ -84,9 +94,9 @@ impl From<StateDirError> for Failure {
     fn from(error: StateDirError) -> Self {
         let exit = match error {
             StateDirError::Io { .. } | StateDirError::InUse { .. } => ExitCode::Failed,
-            StateDirError::OfAnother { .. } | StateDirError::UnknownLayout { .. } => {
-                ExitCode::Usage
-            }
+            StateDirError::OfAnother { .. }
+            | StateDirError::UnknownLayout { .. }
+            | StateDirError::Shared { .. } => ExitCode::Usage,
         };
         let hint = error.hint();
         Self::from_error(exit, &error).hint(hint)
@@ -114,6 +124,9 @@ impl StateDir {
     pub fn lock(path: &Path, program: &str) -> Result<Self, StateDirError> {
         let io = |source| StateDirError::Io { path: path.into(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        if let Some(why) = store::shared_folder(path).map_err(io)? {
+            return Err(StateDirError::Shared { path: path.into(), why });
+        }
         let lock = take_lock(path)?;
         ensure_layout(path, program)?;
         Ok(Self { path: path.into(), lock })

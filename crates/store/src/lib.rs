@@ -22,6 +22,7 @@ mod local;
 mod memory;
 mod object;
 pub mod settings;
+mod shared_folder;
 
 pub use counted::{Counted, RequestCounts};
 pub use error::{ErrorClass, StoreError};
@@ -30,6 +31,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use object::{ETag, Listed, Listing, Object, Put, Reply, Swap};
 pub use segment::{Millis, ObjectName};
+pub use shared_folder::shared_folder;
 
 use bytes::Bytes;
 use std::ops::Range;

@@ -22,13 +22,13 @@ mod disk;
 mod durable;
 mod errors;
 mod listing;
-mod platform;
+pub(crate) mod platform;
 mod real;
 mod write;
 
 use crate::clock::{Clock, SystemClock};
 use crate::object::{ETag, Listing, Object, Put, Reply, Swap};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, shared_folder};
 use bytes::Bytes;
 use disk::Disk;
 use durable::DurableLog;
@@ -75,7 +75,7 @@ impl LocalStore {
             make_root(path)?;
         }
         let disk = open_root(path)?;
-        refuse_network_folders(&disk, path)?;
+        refuse_shared_folders(path)?;
         let store = LocalStore::on_disk(Box::new(disk), clock);
         if create {
             store.prepare(path)?;
@@ -210,13 +210,12 @@ fn open_root(path: &Path) -> Result<RealDisk, StoreError> {
     })
 }
 
-fn refuse_network_folders(disk: &RealDisk, path: &Path) -> Result<(), StoreError> {
-    let found = disk.network_file_system();
+fn refuse_shared_folders(path: &Path) -> Result<(), StoreError> {
+    let found = shared_folder(path);
     let found = found.map_err(|error| StoreError::unavailable(path.display(), error))?;
-    let Some(name) = found else { return Ok(()) };
+    let Some(why) = found else { return Ok(()) };
     Err(StoreError::config(format!(
-        "{} lies on a network file system ({name}), where two hosts could both believe they created an object; \
-         use a local disk or an object store",
+        "{}: {why}, where two hosts could both believe they created an object; use a local disk or an object store",
         path.display()
     )))
 }

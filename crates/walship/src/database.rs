@@ -282,6 +282,9 @@ impl Database {
         }) {
             return Err(CaptureError::StaleLog);
         }
+        if let Some(why) = identity::unfit_folder(&self.spec.path) {
+            return Err(CaptureError::Refused(why));
+        }
         let is_same_file = self.file.is_none_or(|before| before == file);
         let known = captured.clone().filter(|_| is_same_file);
         let attached = Attached::open(

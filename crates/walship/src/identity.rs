@@ -116,6 +116,12 @@ impl Stamp {
     }
 }
 
+/// Why the folder of `path` is no place for a database; `None` if nothing is known against it.
+#[must_use]
+pub fn unfit_folder(path: &Path) -> Option<String> {
+    store::shared_folder(path.parent()?).ok()?
+}
+
 /// The salts of the log beside `path`; `None` without a sound log.
 #[must_use]
 pub fn log_salts(path: &Path) -> Option<Salts> {

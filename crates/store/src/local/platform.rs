@@ -1,44 +1,9 @@
-//! What differs between macOS and Linux for the local store: how a write is made durable, and how a
-//! network file system is recognised. Both variants are here; nothing else in the crate is conditional.
-//!
-//! Network file systems are refused because `link` and `flock` there are not the same promise between two
-//! hosts, and because a client's cache may show a name that the server never kept.
+//! What differs between macOS and Linux for the local store: how a write is made durable, and how the type of a
+//! file system is told. Both variants are here; nothing else in the crate is conditional.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
-
-/// Types of file systems that live on another machine. `fuse` ones are judged by their second name.
-const NETWORK_TYPES: [&str; 19] = [
-    "9p",
-    "acfs",
-    "afpfs",
-    "afs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "coda",
-    "ftp",
-    "gfs2",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "ncpfs",
-    "nfs",
-    "ocfs2",
-    "smb3",
-    "smbfs",
-    "webdav",
-];
-/// `fuse` file systems that keep their files on a local disk.
-const LOCAL_FUSE_TYPES: [&str; 3] = ["fuseblk", "fuse.fuse-overlayfs", "fuse.bindfs"];
-
-/// Whether a type, as the system names it, is shared over a network.
-fn is_network_type(name: &str) -> bool {
-    let is_listed = NETWORK_TYPES.contains(&name) || name.starts_with("nfs");
-    let is_foreign_fuse = name.contains("fuse") && !LOCAL_FUSE_TYPES.contains(&name);
-    is_listed || is_foreign_fuse
-}
 
 /// Makes a file's content, or a folder's names, survive a power cut. The standard library uses
 /// `F_FULLFSYNC` on macOS, where `fsync` only reaches the drive's cache.
@@ -62,27 +27,25 @@ fn full_sync_is_unknown(_: &io::Error) -> bool {
     false
 }
 
-/// The type's name, if the folder lies on a network file system.
+/// The type of the file system that holds a folder.
 #[cfg(target_os = "macos")]
-pub(super) fn network_file_system(folder: &File, _: &Path) -> io::Result<Option<String>> {
-    let facts = rustix::fs::fstatfs(folder)?;
+pub(crate) fn file_system(folder: &Path) -> io::Result<Option<String>> {
+    let facts = rustix::fs::statfs(folder)?;
     let name: String = facts
         .f_fstypename
         .iter()
         .take_while(|byte| **byte != 0)
         .map(|byte| char::from(byte.to_ne_bytes()[0]))
         .collect();
-    Ok(is_network_type(&name).then_some(name))
+    Ok(Some(name))
 }
 
-/// The type's name, if the folder lies on a network file system. Where `/proc` is not mounted nothing can
-/// be told, and the folder is taken as local.
+/// The type of the file system that holds a folder. Where `/proc` is not mounted nothing can be told.
 #[cfg(not(target_os = "macos"))]
-pub(super) fn network_file_system(_: &File, path: &Path) -> io::Result<Option<String>> {
-    let path = path.canonicalize()?;
+pub(crate) fn file_system(folder: &Path) -> io::Result<Option<String>> {
+    let path = folder.canonicalize()?;
     let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return Ok(None) };
-    let name = type_of_mount(&mounts, &path);
-    Ok(name.filter(|name| is_network_type(name)).map(str::to_owned))
+    Ok(type_of_mount(&mounts, &path).map(str::to_owned))
 }
 
 /// The file system's type of the innermost mount that holds `path`, by the text of `proc_pid_mountinfo(5)`.
@@ -130,26 +93,5 @@ mod tests {
         assert_eq!(type_of("/srv/my shares"), Some("ext4"));
         assert_eq!(type_of("/mnt/cloud/a/b"), Some("fuse.rclone"));
         assert_eq!(type_of("/mnt/disk"), Some("cifs"));
-    }
-
-    #[test]
-    fn network_types_are_known_by_name() {
-        for name in [
-            "nfs",
-            "nfs4",
-            "cifs",
-            "smbfs",
-            "afpfs",
-            "webdav",
-            "9p",
-            "fuse.sshfs",
-            "macfuse",
-            "osxfuse",
-        ] {
-            assert!(is_network_type(name), "{name}");
-        }
-        for name in ["ext4", "xfs", "btrfs", "zfs", "apfs", "hfs", "tmpfs", "overlay", "fuseblk"] {
-            assert!(!is_network_type(name), "{name}");
-        }
     }
 }

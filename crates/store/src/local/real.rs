@@ -35,11 +35,6 @@ impl RealDisk {
         Ok(RealDisk { root: root.into(), path: path.to_owned() })
     }
 
-    /// The name of the file system's type where that is known to be shared over a network.
-    pub(super) fn network_file_system(&self) -> io::Result<Option<String>> {
-        platform::network_file_system(&self.root, &self.path)
-    }
-
     fn folder(&self, path: &str) -> io::Result<OwnedFd> {
         let mut folder = self.root.try_clone()?.into();
         for component in path.split('/').filter(|component| !component.is_empty()) {

@@ -56,6 +56,9 @@ fn check(database: &config::Database) -> Line {
         Ok(PathState::Refused(why)) => {
             Line::new(check, Verdict::Fail, why).hint("give the path of the database file itself")
         }
+        Ok(PathState::File(_)) if let Some(why) = identity::unfit_folder(&database.path) => {
+            Line::new(check, Verdict::Fail, why).hint("move it to a local disk")
+        }
         Ok(PathState::File(_)) => check_file(&check, database)
             .unwrap_or_else(|error| unreadable(&check, database, &error)),
         Err(error) => Line::new(check, Verdict::Fail, format!("{path}: {error}")),

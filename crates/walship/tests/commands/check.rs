@@ -84,3 +84,28 @@ fn who_holds_a_database_exclusively_is_named() {
     drop((holder, shared));
     assert_eq!(host.run(&["check"]).status.code(), Some(0));
 }
+
+/// A service that synchronises a folder puts older files back, and uploads a database and its log at different moments.
+#[test]
+fn folders_that_a_service_synchronises_are_refused_by_name() {
+    let host = Host::new("store");
+    drop(host.application("a", CREATE));
+    assert_eq!(host.run(&["check"]).status.code(), Some(0));
+    fs::create_dir(host.path("db/.stfolder")).expect("made");
+    let line = host.json("check");
+    let found = line.as_array().expect("lines").iter().find(|line| line["check"] == "database a");
+    let found = found.expect("a line of the database");
+    assert_eq!(found["verdict"], "FAIL", "{found}");
+    assert!(found["found"].as_str().is_some_and(|why| why.contains(".stfolder")), "{found}");
+    let output = host.run(&["replicate", "--once"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("a (refused)"), "{}", stderr(&output));
+
+    fs::create_dir_all(host.path("Dropbox/db")).expect("made");
+    let config = fs::read_to_string(host.path("walship.toml")).expect("it is there");
+    let synced = config.replace("state_dir = \"state\"", "state_dir = \"Dropbox/state\"");
+    fs::write(host.path("walship.toml"), synced).expect("written");
+    let output = host.run(&["replicate", "--once"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("(Dropbox)"), "{}", stderr(&output));
+}
