@@ -69,3 +69,36 @@ fn a_long_reader_delays_neither_shipping_nor_writers() {
 fn wal_bytes(fleet: &Fleet) -> u64 {
     std::fs::metadata(fleet.db("a").with_extension("db-wal")).expect("the WAL").len()
 }
+
+/// Databases for which there is no room are named and left alone; the others and the store keep what they need.
+#[test]
+fn more_databases_than_descriptors_do_not_stop_the_others() {
+    let _turn = shared();
+    let fleet = Fleet::new("no-room", &["kept"]).sync_interval("20ms");
+    let config = fleet.config("alpha");
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let pattern = "[[databases]]\nglob = 'more/*.db'\ntier = 'p1'\n";
+    std::fs::write(&config, format!("{text}\n{pattern}")).expect("written");
+    let folder = fleet.scratch.file("more");
+    std::fs::create_dir(&folder).expect("a folder");
+    let schema = "PRAGMA journal_mode=WAL; CREATE TABLE t(v)";
+    App::open(&fleet.db("kept")).sql(schema);
+
+    let shipper = fleet.replicate(&config);
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nofile=100:100").arg(shipper.get_program()).args(shipper.get_args());
+    let mut shipper = fleet.start(command);
+    fleet.await_shipped("kept");
+    for number in 0..12 {
+        App::open(&folder.join(format!("more{number:02}.db"))).sql(schema);
+    }
+    shipper.await_line(&["cannot be replicated", "open files are needed, but the limit is 100"]);
+    e2e::until("as many as there is room for", || {
+        (fleet.history().catalogue.databases.len() == 9).then_some(())
+    });
+    App::open(&fleet.db("kept")).sql("INSERT INTO t VALUES (1)");
+    fleet.await_shipped("kept");
+    shipper.signal(rustix::process::Signal::TERM);
+    shipper.await_line(&["not everything is shipped", "(refused)"]);
+    assert_eq!(shipper.exit(), 1);
+}

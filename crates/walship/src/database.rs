@@ -60,6 +60,8 @@ pub struct Spec {
     pub rpo_bound: Duration,
     /// WAL size above which the last resort is taken.
     pub force_above: Option<u64>,
+    /// Why there is no room for it; it is not opened then.
+    pub no_room: Option<String>,
 }
 
 enum State {
@@ -260,6 +262,9 @@ impl Database {
     }
 
     fn look(&mut self, now: Now) -> Result<(), CaptureError> {
+        if let Some(why) = &self.spec.no_room {
+            return Err(CaptureError::Refused(why.clone()));
+        }
         let found = identity::look(&self.spec.path)
             .map_err(|source| CaptureError::Io { operation: "look at the file", source })?;
         match found {

@@ -30,7 +30,7 @@ use crate::member::{Member, Report};
 use crate::memory::{self, Memory};
 use crate::overdue::Overdue;
 use crate::ownership::Owned;
-use crate::roster::Roster;
+use crate::roster::{self, Roster};
 use crate::seen::Seen;
 use crate::shipped::HashCache;
 use crate::snapshot;
@@ -51,8 +51,6 @@ const FINAL_FLUSH: Duration = Duration::from_secs(15);
 const LATER_BASES: Duration = Duration::from_secs(600);
 /// Pause between two looks at what is under way.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Descriptors of one database, and of the program.
-const DESCRIPTORS: (u64, u64) = (4, 64);
 
 /// How to run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,7 +72,8 @@ pub fn replicate(
 ) -> Result<Status, Failure> {
     sqlite::assert_library().map_err(|why| Failure::new(ExitCode::Failed, why))?;
     let state_dir = StateDir::lock(&config.state_dir, "walship")?;
-    reserve_descriptors(config)?;
+    let found = console::config::discover(config, &Homes::new());
+    roster::reserve_descriptors(found.databases.len())?;
     if let Some(seen) = Seen::load(state_dir.path()) {
         seen.check(config)?;
     }
@@ -87,11 +86,6 @@ pub fn replicate(
     let result = running.run(config, options).map(|()| running.status());
     running.end();
     result
-}
-
-fn reserve_descriptors(config: &WalshipConfig) -> Result<(), Failure> {
-    let databases = console::config::discover(config, &Homes::new()).databases.len() as u64;
-    Ok(console::descriptors::ensure(databases * DESCRIPTORS.0 + DESCRIPTORS.1)?)
 }
 
 fn open_store(config: &WalshipConfig) -> Result<Arc<dyn Store>, Failure> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use console::config::{self, DatabaseRule, Source, Taken, WalshipConfig};
+use console::descriptors::TooFewDescriptors;
 use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, Incarnation};
 use store::Store;
 
@@ -15,6 +16,8 @@ use crate::fleet::Fleet;
 use crate::memory::Memory;
 use crate::shipped::{self, HashCache};
 
+/// Descriptors of one database, and of the program.
+const DESCRIPTORS: (u64, u64) = (4, 64);
 /// Pause after the store did not answer.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,8 @@ impl Roster {
                 Absence::Unknown => self.warn_of_unknown(entry),
             }
         }
-        for spec in specs {
+        for mut spec in specs {
+            spec.no_room = no_room(self.fleet.names().len() + 1);
             self.fleet.expect(spec.id, &spec.name);
             self.load(spec, catalogue);
         }
@@ -133,6 +137,20 @@ impl Roster {
     }
 }
 
+/// Makes sure that the process may hold the descriptors of so many databases.
+///
+/// # Errors
+/// With the number needed.
+pub fn reserve_descriptors(databases: usize) -> Result<(), TooFewDescriptors> {
+    console::descriptors::ensure(databases as u64 * DESCRIPTORS.0 + DESCRIPTORS.1)
+}
+
+/// Why one more database would take what the others and the store need.
+fn no_room(databases: usize) -> Option<String> {
+    let error = reserve_descriptors(databases).err()?;
+    Some(format!("{error}: raise the limit and start walship anew"))
+}
+
 /// What the log holds of a database. A store that does not answer is waited for; a log that does not add
 /// up means a new base.
 fn shipped_of(
@@ -182,6 +200,7 @@ fn spec_of(config: &WalshipConfig, catalogue: &Catalogue, database: config::Data
         id: entry.map_or_else(new_id, |entry| entry.id),
         class_hours: tier.map_or(0, tiering::Tier::class_hours),
         rpo_bound: tier.map_or(Duration::MAX, |tier| tier.rpo_bound),
+        no_room: None,
         force_above: match config.wal_force_above {
             config::Threshold::Above(size) => Some(size.0),
             config::Threshold::Never => None,

@@ -177,6 +177,7 @@ mod tests {
             sync_interval: Duration::from_secs(1),
             rpo_bound: Duration::from_secs(45),
             force_above: None,
+            no_room: None,
         };
         let incarnation = || Incarnation::from_bytes([2; 16]);
         Database::new(spec, None, None, incarnation, Instant::now())

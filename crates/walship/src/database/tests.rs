@@ -22,6 +22,7 @@ fn attached(path: &Path) -> Database {
         sync_interval: Duration::from_secs(1),
         rpo_bound: Duration::from_secs(45),
         force_above: None,
+        no_room: None,
     };
     let incarnation = || Incarnation::from_bytes([2; 16]);
     let mut database = Database::new(spec, None, None, incarnation, Instant::now());
