@@ -9,4 +9,5 @@ mod new_lives;
 mod pauses;
 mod power;
 mod readers;
+mod silent;
 mod strays;

@@ -1,0 +1,26 @@
+//! A follower that was stopped: its status is not a riddle.
+
+use e2e::{Fleet, Ledger, Standby, shared, until};
+use rustix::process::Signal;
+
+#[test]
+fn a_stopped_follower_is_named_and_the_store_tells_the_rest() {
+    let _turn = shared();
+    let fleet = Fleet::new("silent", &["a"]);
+    Ledger::commit(&fleet.db("a"), 3);
+    assert_eq!(fleet.ship_once(), 0);
+    let standby = Standby::of(&fleet);
+    let follower = standby.follow();
+    standby.await_state("a", "live");
+    follower.signal(Signal::STOP);
+    let output = standby.command("status").output().expect("walapply runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pid = follower.pid();
+    let words = format!("the running program (process {pid}) does not answer; its last sign");
+    assert!(text.starts_with(&words), "{text}");
+    assert!(text.contains(&format!("`kill -CONT {pid}`")), "{text}");
+    assert!(text.contains("(as the store says)"), "{text}");
+    follower.signal(Signal::CONT);
+    until("an answer of its own", || standby.status()["silent"].is_null().then_some(()));
+    assert_eq!(follower.terminate(), 0);
+}
