@@ -56,8 +56,8 @@ use reading::{Event, Reading};
 pub use state::{DatabaseStatus, FollowSnapshot, FollowState, StoreHealth};
 pub use track::Condition;
 
-/// The coordinator notices a stop, and what is due by the clock, this late at most.
-const TICK: Duration = Duration::from_millis(200);
+/// The coordinator notices a stop this late at most.
+const STOP_TICK: Duration = Duration::from_millis(500);
 /// `--once` waits this long for what others hold up (a lock, the store) before it gives up.
 const ONCE_PATIENCE: Duration = Duration::from_secs(30);
 /// Descriptors of one database: apply connection and checker (database, WAL, shared memory), a checkpoint's connection.
@@ -164,6 +164,7 @@ impl Follower {
     fn wait(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
         let none = never();
         let events = if self.fleet.is_full() { &none } else { events };
+        let patience = self.fleet.patience().min(STOP_TICK);
         select! {
             recv(events) -> event => match event {
                 Ok(event) => self.fleet.read(event).map_err(|error| log_failure(&error))?,
@@ -173,7 +174,7 @@ impl Follower {
                 Ok(finished) => self.fleet.finished(finished),
                 Err(_) => return Err(Failure::new(ExitCode::Failed, "BUG: the workers are gone")),
             },
-            default(TICK) => {}
+            default(patience) => {}
         }
         Ok(())
     }

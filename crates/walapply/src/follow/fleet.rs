@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use console::ExitCode;
 use console::config::StandbySettings;
@@ -288,6 +288,11 @@ impl Fleet {
         self.rounds.is_due(Instant::now())
     }
 
+    /// How long nothing is due, unless something happens.
+    pub(super) fn patience(&self) -> Duration {
+        self.rounds.patience(Instant::now())
+    }
+
     /// Goes round all databases: gives out what is due, and saves the position. How all stand, if that is news.
     pub(super) fn go_round(&mut self, pool: &Pool) -> Option<Facts> {
         // Looks that begin now change nothing about that.
@@ -379,7 +384,7 @@ impl Fleet {
             return false;
         }
         for member in self.members.values_mut() {
-            if member.track.retry_at().is_some() {
+            if member.track.retry_at().is_some() && member.track.queued_bytes() > 0 {
                 member.track.give_up_queue();
                 self.rounds.news();
             }

@@ -36,6 +36,11 @@ impl Rounds {
         self.has_news || now >= self.next
     }
 
+    /// How long the next round may be waited for, unless something happens.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        if self.has_news { Duration::ZERO } else { self.next.saturating_duration_since(now) }
+    }
+
     /// A round was made. Whether there was a reason to tell anybody how the databases stand now.
     pub(super) fn made(&mut self, now: Instant, is_at_rest: bool) -> bool {
         self.next = now + if is_at_rest { REST } else { TICK };
@@ -54,12 +59,14 @@ mod tests {
         assert!(rounds.is_due(start));
         assert!(rounds.made(start, false), "the first one is told");
         assert!(!rounds.is_due(start));
+        assert_eq!(rounds.patience(start), TICK);
         assert!(rounds.is_due(start + TICK));
         assert!(!rounds.made(start + TICK, true), "nothing has happened");
         assert!(!rounds.is_due(start + TICK + TICK));
         assert!(rounds.is_due(start + TICK + REST));
         rounds.news();
         assert!(rounds.is_due(start));
+        assert_eq!(rounds.patience(start), Duration::ZERO);
         assert!(rounds.made(start, true));
         assert!(!rounds.is_due(start));
     }

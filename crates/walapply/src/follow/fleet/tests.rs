@@ -1,7 +1,6 @@
 //! What is a reason to go round, with a real worker and a real database, and a clock of the test's.
 
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use fleet_log::{Batch, FleetFile, Reader, Tail, catalogue_at, find_tail};
 use store::clock::ManualClock;
