@@ -34,6 +34,9 @@ use next_base::NextBase;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a locked database is tried again.
 const LOCKED_INTERVAL: Duration = Duration::from_secs(1);
+/// How often, and for how long, one is tried again that is perhaps just being closed or recovered.
+const BUSY_INTERVAL: Duration = Duration::from_millis(100);
+const BUSY_MAX: Duration = Duration::from_secs(2);
 /// How often a refused or failing one is tried again.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it is tried to attach while a base is still being copied from the old files.
@@ -304,12 +307,16 @@ impl Database {
         self.base = NextBase::Idle;
         self.state = State::Attached(Box::new(attached));
         self.glanced = Some(now.1);
+        self.kept_out_since = None;
         self.condition = Condition::Live;
         Ok(())
     }
 
     fn wait(&mut self, condition: Condition, interval: Duration, now: Instant) {
         self.complaints.tell(&self.spec, &condition, now);
+        if condition.is_absence() {
+            self.kept_out_since = None;
+        }
         self.condition = condition;
         if let State::Detached { retry_at, captured } = &mut self.state {
             *retry_at = now + interval;
@@ -331,6 +338,9 @@ impl Database {
         }
         self.detach(now.0);
         let (condition, interval) = match &error {
+            CaptureError::Locked(_) if self.is_perhaps_busy(now.0) => {
+                (Condition::Starting, BUSY_INTERVAL)
+            }
             CaptureError::Locked(_) => (Condition::Locked, LOCKED_INTERVAL),
             CaptureError::StaleLog => (Condition::Refused(error.to_string()), LOCKED_INTERVAL),
             CaptureError::Refused(why) => (Condition::Refused(why.clone()), REFUSED_INTERVAL),
@@ -341,6 +351,12 @@ impl Database {
             error => (Condition::Failing(error.to_string()), LOCKED_INTERVAL),
         };
         self.wait(condition, interval, now.0);
+    }
+
+    /// A database that could not be attached may be held for a moment only.
+    fn is_perhaps_busy(&mut self, now: Instant) -> bool {
+        let since = *self.kept_out_since.get_or_insert(now);
+        now.duration_since(since) < BUSY_MAX
     }
 
     /// An attached database was not to be read: for a moment that is nothing.

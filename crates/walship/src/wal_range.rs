@@ -166,3 +166,39 @@ fn scan(
 fn unproven(error: WalError) -> CaptureError {
     CaptureError::continuity(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of a commit that failed carry right checksums: that they lead to the snapshot's own chain and size is all
+    /// that tells them from the commit that came in their place.
+    #[test]
+    fn frames_that_do_not_lead_to_the_snapshot_are_not_captured() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let application = rusqlite::Connection::open(&path).expect("opened");
+        application
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1);",
+            )
+            .expect("written");
+        let mut connection = Connection::open(&path).expect("opened");
+        let snapshot = connection.begin_read().expect("a snapshot").expect("a log");
+        let captured = capture(&connection, None, &snapshot).expect("captured");
+        assert_eq!(captured.commits, 2);
+        let (pages, chain_1, chain_2) = (5, 6, 7);
+        for word in [pages, chain_1, chain_2] {
+            let mut other = snapshot;
+            other.0[word] ^= 1;
+            let refused = capture(&connection, None, &other);
+            assert!(matches!(refused, Err(CaptureError::Continuity { .. })), "word {word}");
+        }
+        let mut middle = snapshot;
+        middle.0[4] -= 1;
+        assert!(matches!(
+            capture(&connection, None, &middle),
+            Err(CaptureError::Continuity { .. })
+        ));
+    }
+}

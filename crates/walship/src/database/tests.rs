@@ -170,3 +170,96 @@ fn a_base_in_the_making_ends_when_told_to() {
     let record = spooled.upload(&store, &AtomicBool::new(false)).unwrap();
     assert_eq!(record.parts.len(), 3);
 }
+
+/// The file is replaced while a commit is captured and not sealed: it leaves before anything of the new life.
+#[test]
+fn what_was_captured_is_shipped_although_the_file_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let before = application(&path);
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    before.execute("INSERT INTO t VALUES (1)", []).unwrap();
+    assert!(database.capture(&now));
+    drop(before);
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(identity::sibling(&path, suffix));
+    }
+    let other = folder.path().join("b.db");
+    drop(application(&other));
+    std::fs::rename(&other, &path).unwrap();
+    let looked = Instant::now() + Duration::from_secs(10);
+    database.work(Action::Wait, &|| (looked, Millis::new(2)));
+    assert!(database.attached().is_none(), "the other file is not noticed");
+    let kept = database.take_outgoing(Millis::new(3)).expect("the captured commit");
+    assert!(!kept.change.is_first && !kept.change.pages.is_empty());
+    assert!(database.take_outgoing(Millis::new(3)).is_none());
+}
+
+/// SQLite lets a database grow over pages that nothing was written to: they get no frame, and count all the same.
+#[test]
+fn pages_that_a_database_grows_by_without_frames_are_captured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = application(&path);
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    let last = database.size().unwrap().0 + 5;
+    let page: Vec<u8> = application
+        .query_row("SELECT data FROM sqlite_dbpage WHERE pgno = 2", [], |row| row.get(0))
+        .unwrap();
+    let write = "INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)";
+    application.execute(write, rusqlite::params![last, page]).unwrap();
+    assert!(database.capture(&now));
+    let Outgoing { change, .. } = database.take_outgoing(now().1).unwrap();
+    assert_eq!(change.pages_after, last);
+    let pages: Vec<u32> = change.pages.keys().map(|pgno| pgno.get()).collect();
+    assert!(pages.ends_with(&[last - 4, last - 3, last - 2, last - 1, last]), "{pages:?}");
+}
+
+/// After a log was fully moved, the place where nothing can be missed is taken and then confirmed once.
+#[test]
+fn a_parked_position_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = application(&path);
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    application.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    let began = Instant::now();
+    let mut handed_over = 0;
+    for step in 0..200 {
+        let at = (began + Duration::from_millis(step), Millis::new(step));
+        if let (Some(Action::HandOver), _) = database.glance(at) {
+            handed_over += 1;
+            database.work(Action::HandOver, &|| at);
+        }
+    }
+    assert_eq!(handed_over, 2, "once to take it, once to confirm it");
+}
+
+#[test]
+fn a_base_is_due_when_the_changes_outgrow_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let _application = application(&path);
+    let (mut database, first) = shipped(&path);
+    let ack = first.ack.clone();
+    receive(&mut database, first);
+    let mut acknowledge = |seq: u64, bytes| {
+        let (seq, hashes) = (Seq::new(seq).unwrap(), Vec::new());
+        database.acknowledge(&Acknowledged { seq, hashes, bytes, ..ack.clone() }, None);
+        database.wants_base()
+    };
+    assert!(!acknowledge(2, 15 << 20));
+    assert!(acknowledge(3, 2 << 20), "16 MiB");
+    make_base(&mut database);
+    assert!(database.take_base_record().is_some());
+    let mut acknowledge = |seq: u64| {
+        let (seq, hashes) = (Seq::new(seq).unwrap(), Vec::new());
+        database.acknowledge(&Acknowledged { seq, hashes, bytes: 1, ..ack.clone() }, None);
+        database.wants_base()
+    };
+    assert!((4..2_000).all(|seq| !acknowledge(seq)));
+    assert!((2_000..2_010).any(acknowledge), "2,000 log objects");
+}
