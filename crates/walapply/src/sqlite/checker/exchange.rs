@@ -18,10 +18,11 @@ use libsqlite3_sys as ffi;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{
-    Checker, MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT, message, sqlite, utf8,
-};
+use super::Checker;
 use crate::error::ApplyError;
+use crate::sqlite::{
+    MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT, message, sqlite, utf8,
+};
 
 impl Checker {
     /// Makes the content that of the file `image`, which nobody has open, and closes the connection; it must come from
