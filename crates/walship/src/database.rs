@@ -428,4 +428,4 @@ fn force(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -433,3 +433,6 @@ fn encode(unplaced: Unplaced, slot: &Slot) -> Encoded {
     };
     segment::encode(&Draft { header, records, sections: unplaced.sections })
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ fn attached(path: &Path) -> Database {
 }
 
 /// Makes a base of the state that is captured now, without a store.
-fn make_base(database: &mut Database) {
+pub(crate) fn make_base(database: &mut Database) {
     let pinned = database.pin(&now).unwrap();
     let (incarnation, _) = database.incarnation().unwrap();
     let hashes = pinned.hashes();

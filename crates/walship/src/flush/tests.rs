@@ -1,0 +1,123 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use console::config::{self, WalshipConfig};
+use segment::{Incarnation, Name, Table};
+use store::clock::ManualClock;
+use store::{MemoryStore, Store};
+
+use super::*;
+use crate::database::Database;
+use crate::database::tests::make_base;
+use crate::handover::Action;
+
+const TODAY: Millis = Millis::new(1_700_000_000_000);
+
+struct Shop {
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+    fleet: Arc<Fleet>,
+    flusher: Flusher,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let text =
+            "fleet = \"f\"\nstate_dir = \"state\"\n[store]\nkind = \"local\"\npath = \"store\"\n";
+        let config: WalshipConfig =
+            config::parse(Path::new("w"), Path::new("/"), text).expect("a configuration");
+        let clock = Arc::new(ManualClock::new(TODAY));
+        let store: Arc<dyn Store> =
+            Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let node = Name::parse("n").expect("a name");
+        let owned = Owned::take(&config, Arc::clone(&store), node, &*clock).expect("the log");
+        let fleet = Arc::new(Fleet::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let own_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let flusher = Flusher::new(Arc::clone(&fleet), owned, own_clock, Arc::default());
+        Self { store, clock, fleet, flusher }
+    }
+
+    fn add(&self, path: &Path) {
+        let spec = Spec {
+            id: DbId::from_bytes([1; 8]),
+            name: Name::parse("a").expect("a name"),
+            path: path.to_owned(),
+            tier: "p1".into(),
+            class_hours: 72,
+            sync_interval: Duration::from_secs(1),
+            rpo_bound: Duration::from_secs(45),
+            force_above: None,
+            no_room: None,
+        };
+        let incarnation = || Incarnation::from_bytes([2; 16]);
+        let mut database = Database::new(spec, None, None, incarnation, Instant::now());
+        database.work(Action::Wait, &|| self.fleet.now());
+        self.fleet.add(database);
+    }
+
+    /// Ships a heartbeat and returns its header and records.
+    fn heartbeat(&mut self) -> Table {
+        let Flushed::Durable(seq) = self.flusher.flush(true).expect("shipped") else {
+            panic!("a heartbeat ships something");
+        };
+        fleet_log::table(&*self.store, seq).expect("a log object")
+    }
+}
+
+fn has_catalogue(table: &Table) -> bool {
+    table.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
+}
+
+/// Whoever heals or restores reads the log from the newest catalogue on, and never all of it.
+#[test]
+fn no_log_object_is_far_from_a_catalogue() {
+    let mut shop = Shop::new();
+    let first = shop.heartbeat();
+    assert!(has_catalogue(&first), "the first one has it");
+    let mut newest = first.header.seq.expect("a number");
+    let mut further = 0;
+    for _ in 0..2 * CATALOGUE_EVERY + 10 {
+        let table = shop.heartbeat();
+        let seq = table.header.seq.expect("a number");
+        if has_catalogue(&table) {
+            (newest, further) = (seq, further + 1);
+        }
+        assert!(seq.get() - newest.get() < CATALOGUE_EVERY, "{seq} is far from {newest}");
+        assert_eq!(table.header.catalogue, Some(newest));
+    }
+    assert_eq!(further, 2, "and not more of them than that");
+}
+
+/// A point in time names one state only if the stamps never go back.
+#[test]
+fn stamps_never_go_back_though_the_clock_does() {
+    let mut shop = Shop::new();
+    let mut before = shop.heartbeat().header.stamp;
+    for minutes in [10, 60, 120] {
+        shop.clock.set(TODAY.offset(-minutes * 60_000));
+        let stamp = shop.heartbeat().header.stamp;
+        assert!(stamp >= before, "{stamp:?} after {before:?}");
+        before = stamp;
+    }
+    shop.clock.set(TODAY.offset(60_000));
+    assert_eq!(shop.heartbeat().header.stamp, TODAY.offset(60_000));
+}
+
+#[test]
+fn a_cut_is_called_consistent_only_when_every_database_was_looked_at() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.db");
+    let application = rusqlite::Connection::open(&path).expect("opened");
+    application.execute_batch("CREATE TABLE t(x)").expect("written");
+    let mut shop = Shop::new();
+    assert!(shop.heartbeat().header.consistent, "nothing can be apart");
+    shop.add(&path);
+    assert!(!shop.heartbeat().header.consistent, "its first base is not there");
+    let member = shop.fleet.members().remove(0);
+    member.with(make_base);
+    shop.heartbeat();
+    assert!(shop.heartbeat().header.consistent, "it stands still");
+    let busy = member.try_database(Duration::from_secs(1)).expect("the database");
+    assert!(!shop.heartbeat().header.consistent, "somebody works on it");
+    drop(busy);
+}
