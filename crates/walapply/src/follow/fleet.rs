@@ -1,9 +1,8 @@
-//! All followed databases together: what the log brings is given to each, and each is given work.
+//! All followed databases together: what the log brings is given to each (`log`), and each is given work.
 //!
 //! Runs on the coordinator's thread and never blocks: workers, the checkpoint thread and the reading thread do.
-//!
-//! What must happen before what: a segment's table enters the catalogue before its sections reach the databases, so a
-//! database that has to be rebuilt is rebuilt as of a cut that has them.
+
+mod log;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,22 +12,18 @@ use std::time::{Duration, Instant};
 use console::ExitCode;
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
-use segment::{
-    Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Record, Segment, SegmentError,
-    Seq, Table,
-};
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Seq};
 use store::clock::Clock;
 
 use super::checkpoint::Checkpointed;
 use super::jobs::{Cut, Done, Payload, Report};
 use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
-use super::reading::Event;
 use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
-use super::track::{Condition, Link, Track};
+use super::track::{Condition, Track};
 use crate::heal::Place;
 use crate::replace::RealDisk;
 use crate::replica::files;
@@ -88,199 +83,6 @@ impl Fleet {
             saved: (now, None),
             clashes: BTreeMap::new(),
         }
-    }
-
-    /// Takes what the reading thread found. An error ends the follower.
-    pub(super) fn read(&mut self, event: Event) -> Result<(), LogError> {
-        self.rounds.news();
-        match event {
-            Event::Began { fleet, catalogue, position, sealed, server } => {
-                self.id = Some(fleet);
-                server.into_iter().for_each(|server| self.answered(server));
-                tracing::info!(
-                    seq = position.last().map(Seq::get),
-                    databases = catalogue.databases.len(),
-                    "following"
-                );
-                (self.catalogue, self.position, self.sealed) = (catalogue, position, sealed);
-                self.enlist();
-            }
-            Event::Segments { segments, position, server } => {
-                self.answered(server);
-                self.at_tail = false;
-                segments.iter().for_each(|segment| self.segment(segment));
-                self.position = position;
-            }
-            Event::Tail { server } => self.tail(server),
-            Event::Damaged { seq, table, position, detail } => {
-                self.damaged(seq, &table, position, &detail)
-            }
-            Event::Jumped { catalogue, position, reason } => {
-                self.jumped(catalogue, position, reason)
-            }
-            Event::Skipped { seq, position, detail } => {
-                self.notice(format!("log object {seq} cannot be read ({detail}): databases that it changed are rebuilt"));
-                self.position = position;
-            }
-            Event::Trouble(error) => self.trouble(&error),
-            Event::Ended(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn answered(&mut self, server: Millis) {
-        let now = self.now();
-        self.offset_ms =
-            i64::try_from(i128::from(server.get()) - i128::from(now.get())).unwrap_or(0);
-        if self.store.reachable == Some(false) {
-            tracing::info!("the store answers again");
-        }
-        self.store = StoreHealth { reachable: Some(true), last_ok: Some(server), error: None };
-        self.trouble = None;
-    }
-
-    fn segment(&mut self, segment: &Arc<Segment>) {
-        let table = segment.table();
-        self.absorb(table);
-        let Some(seq) = table.header.seq else { return };
-        for (section, entry) in table.sections.iter().enumerate() {
-            let Some(member) = self.members.get_mut(&entry.db) else { continue };
-            let inline = entry.body.as_ref().map_or(0, |body| body.range.end - body.range.start);
-            member.track.arrived(Link {
-                seq,
-                pre: entry.pre,
-                post: entry.post,
-                begins_life: entry.new_incarnation,
-                last_txid: entry.last_txid,
-                oldest_commit: entry.oldest_commit.offset(table.header.store_offset_ms),
-                bytes: inline,
-                payload: Payload { segment: Arc::clone(segment), section },
-            });
-        }
-    }
-
-    fn absorb(&mut self, table: &Table) {
-        self.sealed.read(table);
-        if table.records.iter().any(|record| matches!(record, Record::Catalogue(_))) {
-            self.damage = None;
-        }
-        if let Err(error) = self.catalogue.absorb(table) {
-            self.left_out(table, &error);
-        }
-        if table.records.iter().any(changes_members) {
-            self.enlist();
-        }
-        let now = self.now();
-        for record in &table.records {
-            if let Record::Base(base) = record
-                && let Some(member) = self.members.get_mut(&base.db)
-            {
-                member.track.base_named(now);
-            }
-        }
-    }
-
-    /// The table speaks of a database that nothing has announced; what it says of the others was absorbed.
-    ///
-    /// Damage until the next catalogue, which has all databases: what announced it may have stood in an unreadable object.
-    fn left_out(&mut self, table: &Table, error: &SegmentError) {
-        if self.damage.is_some() {
-            return;
-        }
-        let at = table.header.seq.map_or_else(|| "?".to_owned(), |seq| seq.to_string());
-        let damage = format!(
-            "log object {at} changes a database that was never announced ({error}): left out until the next catalogue"
-        );
-        tracing::error!("{damage}");
-        self.damage = Some(damage);
-    }
-
-    /// Makes the members those that the catalogue and the settings say.
-    fn enlist(&mut self) {
-        let now = self.now();
-        let entries: Vec<CatalogueEntry> = self.catalogue.databases.values().cloned().collect();
-        self.members.retain(|db, _| {
-            entries
-                .iter()
-                .any(|entry| entry.id == *db && self.settings.follows(&self.catalogue, entry))
-        });
-        for entry in entries {
-            if !self.settings.follows(&self.catalogue, &entry) || self.clashes(&entry) {
-                continue;
-            }
-            let member = self.members.entry(entry.id).or_insert_with(|| {
-                Member::new(entry.id, self.settings.place(&entry), entry.tier.clone(), now)
-            });
-            member.tier.clone_from(&entry.tier);
-            if member.place.name != entry.name {
-                member.rename(self.settings.place(&entry), now);
-            }
-        }
-    }
-
-    /// Two databases must not share a file, also where the file system ignores case.
-    fn clashes(&mut self, entry: &CatalogueEntry) -> bool {
-        let key = entry.name.key();
-        let holder = self
-            .members
-            .iter()
-            .find(|(db, member)| **db != entry.id && member.place.name.key() == key);
-        let Some((holder, _)) = holder else { return false };
-        if self.clashes.insert(key, entry.id) != Some(entry.id) {
-            tracing::error!(db = %entry.name, %holder, "another database has this name already: not followed");
-        }
-        true
-    }
-
-    fn tail(&mut self, server: Millis) {
-        self.answered(server);
-        self.at_tail = true;
-        let now = self.now();
-        for (db, member) in &mut self.members {
-            member.track.tail_reached(&expected(self.catalogue.databases.get(db)), now);
-        }
-    }
-
-    fn damaged(&mut self, seq: Seq, table: &Table, position: Position, detail: &str) {
-        self.notice(format!("log object {seq} is damaged ({detail}): databases in it are rebuilt"));
-        self.absorb(table);
-        self.position = position;
-        let now = self.now();
-        for section in &table.sections {
-            if let Some(member) = self.members.get_mut(&section.db) {
-                member.track.section_damaged(now);
-            }
-        }
-    }
-
-    fn jumped(&mut self, catalogue: Catalogue, position: Position, reason: String) {
-        self.notice(format!(
-            "{reason}: going on at seq {}, databases that changed are rebuilt",
-            position.next
-        ));
-        (self.catalogue, self.position) = (catalogue, position);
-        self.damage = None;
-        self.enlist();
-        let now = self.now();
-        for (db, member) in &mut self.members {
-            member.track.log_jumped(&expected(self.catalogue.databases.get(db)), now);
-        }
-    }
-
-    fn notice(&mut self, text: String) {
-        tracing::error!("{text}");
-        self.notice = Some(text);
-    }
-
-    fn trouble(&mut self, error: &LogError) {
-        let text = error.to_string();
-        if self.store.error.as_ref() != Some(&text) {
-            tracing::warn!(%error, "the log cannot be read on");
-        }
-        let reachable =
-            if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };
-        self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
-        self.trouble = Some(error.clone());
     }
 
     /// Whether anything may be due for a database.
@@ -510,16 +312,6 @@ impl Settings {
             clock: Arc::clone(&self.clock),
         }
     }
-}
-
-fn changes_members(record: &Record) -> bool {
-    matches!(
-        record,
-        Record::Announce(_)
-            | Record::Retired { .. }
-            | Record::Renamed { .. }
-            | Record::Catalogue(_)
-    )
 }
 
 fn cut_of(catalogue: &Catalogue, db: DbId, at: Option<Seq>) -> Cut {

@@ -4,21 +4,22 @@
 //! - The channel to the coordinator is short: a standby that cannot keep up stops reading, so memory stays bounded.
 //! - An error of the store changes nothing; the same request is made again after a pause.
 
+mod beginning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fleet_log::{
-    Batch, End, FleetFile, LogError, Position, Reader, Snapshot, Tail, boundary, catalogue_at,
-    find_tail, table,
+    Batch, End, LogError, Position, Reader, Tail, boundary, catalogue_at, find_tail, table,
 };
 use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
 use store::Store;
 use store::clock::Clock;
 
 use super::poll::{Limits, Poller};
-use super::saved::{self, Saved};
 use super::sealed::Sealed;
+use beginning::{Beginning, Found};
 
 /// Objects read before they are handed on.
 const BATCH_OBJECTS: u32 = 64;
@@ -70,36 +71,6 @@ pub(super) struct Reading {
     pub(super) events: Sender<Event>,
     /// Disconnected when the follower stops.
     pub(super) stop: Receiver<()>,
-}
-
-/// Where reading begins.
-struct Beginning {
-    fleet: FleetId,
-    catalogue: Catalogue,
-    position: Position,
-    sealed: Sealed,
-    /// The store's clock.
-    server: Option<Millis>,
-    /// Of the newest object, which announces the next flush.
-    last: Option<Header>,
-    /// The newest object listed.
-    end: Option<Seq>,
-}
-
-impl Beginning {
-    fn saved(saved: Saved, last: Option<Header>, server: Option<Millis>) -> Self {
-        let Saved { fleet, catalogue, position, sealed } = saved;
-        let end = last.as_ref().and_then(|header| header.seq);
-        Self { fleet, catalogue, position, sealed, server, last, end }
-    }
-}
-
-/// What a look for the beginning finds.
-enum Found {
-    Beginning(Box<Beginning>),
-    NoLog,
-    /// This standby has applied more than there is, or something else: going back is for people to decide.
-    RolledBack(LogError),
 }
 
 /// The follower stops, or nobody listens any more.
@@ -164,7 +135,7 @@ impl Thread {
     /// Finds where to begin; waits for a log to exist.
     fn begin(&mut self) -> Going<(FleetId, Position)> {
         loop {
-            match self.find_beginning() {
+            match beginning::find(&self.reading) {
                 Ok(Found::Beginning(beginning)) => return self.begin_at(*beginning),
                 Ok(Found::RolledBack(error)) => {
                     self.send(Event::Ended(error))?;
@@ -193,64 +164,6 @@ impl Thread {
         }
         self.send(Event::Began { fleet, catalogue, position: position.clone(), sealed, server })?;
         Ok((fleet, position))
-    }
-
-    fn find_beginning(&self) -> Result<Found, LogError> {
-        let store = &*self.reading.store;
-        let Some(file) = FleetFile::of_fleet(store, &self.reading.fleet)? else {
-            return Ok(Found::NoLog);
-        };
-        let saved = Saved::load(&self.reading.state_dir, file.id);
-        let (end, last, server) = match (find_tail(store), saved) {
-            (Ok(Tail::At { position, last, server }), saved) => {
-                if let Some(saved) = saved {
-                    if let Some(error) = self.rolled_back(&saved.position, &position) {
-                        return Ok(Found::RolledBack(error));
-                    }
-                    let beginning = Beginning::saved(saved, Some(last.header), Some(server));
-                    return Ok(Found::Beginning(Box::new(beginning)));
-                }
-                (position, last, server)
-            }
-            (Ok(Tail::Empty { .. }), saved) => {
-                let error =
-                    saved.and_then(|saved| self.rolled_back(&saved.position, &Position::START));
-                return Ok(error.map_or(Found::NoLog, Found::RolledBack));
-            }
-            // The newest object is damaged: reading on from where it stood tells what that concerns.
-            (Err(LogError::Corrupt { .. }), Some(saved)) => {
-                return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
-            }
-            (Err(error), _) => return Err(error),
-        };
-        let Some(newest) = end.last() else { return Ok(Found::NoLog) };
-        let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
-        let (last, server) = (Some(last.header), Some(server));
-        let end = Some(newest);
-        let sealed = Sealed::look_up(store, &catalogue);
-        let beginning =
-            Beginning { fleet: file.id, catalogue, position, sealed, server, last, end };
-        Ok(Found::Beginning(Box::new(beginning)))
-    }
-
-    /// Whether the log ends before what was applied, or ends there with another object.
-    fn rolled_back(&self, applied: &Position, end: &Position) -> Option<LogError> {
-        let is_other = applied.next == end.next && applied.previous != end.previous;
-        if applied.next <= end.next && !is_other {
-            return None;
-        }
-        let applied = applied.last()?;
-        let end = match end.last() {
-            None => "the log is empty".to_owned(),
-            Some(last) if is_other => format!("log object {last} is another one now"),
-            Some(last) => format!("the log ends at seq {last}"),
-        };
-        let detail = format!(
-            "this standby has applied seq {applied}, but {end}: the store was rolled back or objects were removed. Put the \
-             store right; or, to follow it as it is and lose what it lacks, stop and delete {}",
-            saved::path(&self.reading.state_dir).display()
-        );
-        Some(LogError::NotALog { detail })
     }
 
     /// Now and then at the end of the log: a log that was cut off looks like one without news. Reading waits until it

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::budget::Budget;
 use crate::follow::jobs::Tools;
+use crate::follow::reading::Event;
 use crate::image::testing::{Shop, name};
 use crate::patient::Patient;
 
