@@ -1,6 +1,7 @@
 //! All databases of the fleet, and the cut of them that a flush ships.
 //!
-//! Nobody waits for a database that is being worked on: it is passed over, so that it delays nobody.
+//! Nobody waits for a database that is being worked on: it is passed over, so that it delays nobody, and whoever works
+//! on it leaves what is captured for the next cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -188,8 +189,16 @@ impl Fleet {
         for member in self.members() {
             let Some(mut database) = member.try_database(Duration::from_millis(1)) else {
                 cut.is_exact = false;
+                let left = member.take_or_ask();
+                cut.changes.extend(left.map(|outgoing| (member.report().spec, outgoing)));
                 continue;
             };
+            if let Some(outgoing) = member.take_left() {
+                // What came after it leaves with the next cut.
+                cut.is_exact = false;
+                cut.changes.push((database.spec().clone(), outgoing));
+                continue;
+            }
             let is_as_seen =
                 seen.and_then(|seen| seen.get(&member.id)) == Some(&database.captured());
             if let Some(outgoing) = database.take_outgoing(now) {
@@ -205,7 +214,8 @@ impl Fleet {
     #[must_use]
     pub fn has_backlog(&self) -> bool {
         self.members().iter().any(|member| {
-            member.try_database(CUT_WAIT).is_none_or(|database| database.has_backlog())
+            member.has_left()
+                || member.try_database(CUT_WAIT).is_none_or(|database| database.has_backlog())
         })
     }
 
@@ -243,7 +253,8 @@ impl Fleet {
                 Some(mut database) => {
                     // What was committed since the last round counts too.
                     database.glance(now);
-                    (database.dirty_since(), database.spec().sync_interval)
+                    let since = [member.left_since(), database.dirty_since()];
+                    (since.into_iter().flatten().min(), database.spec().sync_interval)
                 }
                 None => member.dirty_by_report(),
             };

@@ -11,7 +11,7 @@ use segment::{BaseRecord, DbId, Millis, Seq, Txid};
 
 use crate::assemble::Receipt;
 use crate::bell::Bell;
-use crate::database::{Condition, Database, Now, Spec};
+use crate::database::{Condition, Database, Now, Outgoing, Spec};
 use crate::handover::Action;
 
 /// A database of the fleet, shared between threads.
@@ -24,6 +24,17 @@ pub struct Member {
     news: Arc<News>,
     report: Mutex<Report>,
     base_named_by: Mutex<Option<Seq>>,
+    owed: Mutex<Owed>,
+}
+
+/// What a flush is owed that could not wait for the database.
+#[derive(Debug, Default)]
+enum Owed {
+    #[default]
+    Nothing,
+    /// Whoever works on the database leaves what is captured.
+    Asked,
+    Left(Box<Outgoing>),
 }
 
 /// What status shows of a database: as of its last change of state.
@@ -81,6 +92,7 @@ impl Member {
             news,
             report: Mutex::new(report),
             base_named_by: Mutex::default(),
+            owed: Mutex::default(),
         }
     }
 
@@ -100,7 +112,9 @@ impl Member {
     /// The last report.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report { base_named_by: *self.base_named_by.lock(), ..self.report.lock().clone() }
+        let report = self.report.lock().clone();
+        let since = [self.left_since(), report.dirty_since].into_iter().flatten().min();
+        Report { base_named_by: *self.base_named_by.lock(), dirty_since: since, ..report }
     }
 
     /// Notes that a log object named a base, and is durable.
@@ -139,8 +153,54 @@ impl Member {
     /// When the oldest change that can be shipped was noticed, by the last report, and how long it may wait.
     #[must_use]
     pub fn dirty_by_report(&self) -> (Option<Millis>, Duration) {
-        let report = self.report.lock();
+        let report = self.report();
         (report.dirty_since.filter(|_| !report.is_basing), report.spec.sync_interval)
+    }
+
+    /// Takes what was left for the flush, and otherwise asks for it: a database that is worked on without a pause would
+    /// be passed over for ever.
+    #[must_use]
+    pub fn take_or_ask(&self) -> Option<Outgoing> {
+        let mut owed = self.owed.lock();
+        match std::mem::replace(&mut *owed, Owed::Asked) {
+            Owed::Left(outgoing) => {
+                *owed = Owed::Nothing;
+                Some(*outgoing)
+            }
+            Owed::Nothing | Owed::Asked => None,
+        }
+    }
+
+    /// Takes what was left for the flush.
+    #[must_use]
+    pub fn take_left(&self) -> Option<Outgoing> {
+        match std::mem::take(&mut *self.owed.lock()) {
+            Owed::Left(outgoing) => Some(*outgoing),
+            Owed::Nothing | Owed::Asked => None,
+        }
+    }
+
+    /// True if something was left for the flush.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        matches!(*self.owed.lock(), Owed::Left(_))
+    }
+
+    fn leave_owed(&self, database: &mut Database) {
+        let mut owed = self.owed.lock();
+        if matches!(*owed, Owed::Asked) {
+            let left = database.take_captured().map(|outgoing| Owed::Left(Box::new(outgoing)));
+            *owed = left.unwrap_or_default();
+        }
+    }
+
+    /// When the oldest commit was noticed of what was left for the flush.
+    #[must_use]
+    pub fn left_since(&self) -> Option<Millis> {
+        match &*self.owed.lock() {
+            Owed::Left(outgoing) => Some(outgoing.change.oldest_commit),
+            Owed::Nothing | Owed::Asked => None,
+        }
     }
 
     /// Leaves a receipt that is taken in when the database is next used.
@@ -166,6 +226,7 @@ impl Member {
         let mut database = self.database.lock();
         self.take_receipts(&mut database);
         act(&mut database);
+        self.leave_owed(&mut database);
         self.publish(&database);
     }
 }

@@ -394,7 +394,7 @@ fn unshippable(reports: &[Report], left: &[Arc<Member>], taken: &[Taken]) -> Res
     }
     let error = format!("not everything is shipped: {}", left.join(", "));
     Err(Failure::new(ExitCode::Failed, error)
-        .hint("`walship check -c FILE` tells why for each of them"))
+        .hint("the next start ships what is left; `walship check -c FILE` tells what keeps it from the others"))
 }
 
 fn spawn<T: Send + Sync + 'static>(

@@ -84,6 +84,14 @@ impl Database {
         self.sealed.is_empty() && self.shipped.as_ref().is_some_and(is_held)
     }
 
+    /// Takes the next change to ship of a database that needs no first base.
+    pub fn take_captured(&mut self) -> Option<Outgoing> {
+        if self.is_basing() && self.sealed.is_empty() {
+            return None;
+        }
+        self.take_outgoing(Millis::new(0))
+    }
+
     /// Takes the next change to ship.
     pub fn take_outgoing(&mut self, now: Millis) -> Option<Outgoing> {
         if let Some(outgoing) = self.sealed.pop_front() {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use console::config::{self, WalshipConfig};
+use parking_lot::MutexGuard;
 use segment::{Incarnation, Name, Table};
 use store::clock::ManualClock;
 use store::{MemoryStore, Store};
@@ -10,6 +11,7 @@ use super::*;
 use crate::database::Database;
 use crate::database::tests::make_base;
 use crate::handover::Action;
+use crate::member::Member;
 
 const TODAY: Millis = Millis::new(1_700_000_000_000);
 
@@ -62,6 +64,10 @@ impl Shop {
         };
         fleet_log::table(&*self.store, seq).expect("a log object")
     }
+}
+
+fn work_on(member: &Member) -> MutexGuard<'_, Database> {
+    member.try_database(Duration::from_secs(1)).expect("the database")
 }
 
 fn has_catalogue(table: &Table) -> bool {
@@ -117,7 +123,32 @@ fn a_cut_is_called_consistent_only_when_every_database_was_looked_at() {
     member.with(make_base);
     shop.heartbeat();
     assert!(shop.heartbeat().header.consistent, "it stands still");
-    let busy = member.try_database(Duration::from_secs(1)).expect("the database");
+    let busy = work_on(&member);
     assert!(!shop.heartbeat().header.consistent, "somebody works on it");
     drop(busy);
+}
+
+/// A writer that never pauses keeps a database in the hands of whoever captures it: the flush gets its share all the same.
+#[test]
+fn a_database_that_is_always_being_worked_on_is_shipped_by_the_flush_after_next() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.db");
+    let application = rusqlite::Connection::open(&path).expect("opened");
+    application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(x)").expect("written");
+    let mut shop = Shop::new();
+    shop.add(&path);
+    let member = shop.fleet.members().remove(0);
+    member.with(make_base);
+    shop.heartbeat();
+    application.execute("INSERT INTO t VALUES (1)", []).expect("written");
+    let mut busy = work_on(&member);
+    assert!(busy.capture(&|| (Instant::now(), TODAY)));
+    assert!(shop.heartbeat().sections.is_empty(), "passed over");
+    drop(busy);
+    member.with(|_| {});
+    let busy = work_on(&member);
+    assert_eq!(shop.fleet.dirty().len(), 1, "it counts as waiting");
+    assert_eq!(shop.heartbeat().sections.len(), 1, "passed over again");
+    drop(busy);
+    assert!(shop.heartbeat().sections.is_empty(), "shipped twice");
 }
