@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::oracle;
 use crate::program::Program;
 use crate::programs::{walapply, walship};
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, configure};
 use crate::wait::until;
 
 /// See the module's text.
@@ -113,7 +113,7 @@ impl Fleet {
         }
         let stem = state_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.scratch.file(&format!("walship-{node}-{stem}.toml"));
-        fs::write(&path, text).expect("a configuration file");
+        configure(&path, &text);
         path
     }
 

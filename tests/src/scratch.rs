@@ -1,5 +1,7 @@
 //! One test's folder.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A temporary folder that outlives a failed test.
@@ -27,6 +29,17 @@ impl Scratch {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
+}
+
+/// Writes a configuration in one step, and only if it is another one: a program may be reading it.
+pub(crate) fn configure(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|before| before == text) {
+        return;
+    }
+    let folder = path.parent().expect("BUG: a file stands in a folder");
+    let mut file = tempfile::NamedTempFile::new_in(folder).expect("a configuration file");
+    file.write_all(text.as_bytes()).expect("written");
+    file.persist(path).expect("put in place");
 }
 
 impl Drop for Scratch {

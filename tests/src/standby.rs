@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::oracle;
 use crate::program::Program;
 use crate::programs::walapply;
+use crate::scratch::configure;
 use crate::wait::until;
 
 /// A standby of a [`Fleet`]. Everything of it lies in one folder of the fleet's scratch folder.
@@ -78,7 +79,7 @@ impl Standby {
             self.store.display(),
             self.databases().display(),
         );
-        fs::write(&path, text).expect("a configuration file");
+        configure(&path, &text);
         path
     }
 
