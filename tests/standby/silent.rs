@@ -1,4 +1,4 @@
-//! A follower that was stopped: its status is not a riddle.
+//! A follower that was stopped, or is alone: what it says is not a riddle.
 
 use e2e::{Fleet, Ledger, Standby, shared, until};
 use rustix::process::Signal;
@@ -22,5 +22,22 @@ fn a_stopped_follower_is_named_and_the_store_tells_the_rest() {
     assert!(text.contains("(as the store says)"), "{text}");
     follower.signal(Signal::CONT);
     until("an answer of its own", || standby.status()["silent"].is_null().then_some(()));
+    assert_eq!(follower.terminate(), 0);
+}
+
+/// Both sides are started at once, and the standby is first: it waits for the store.
+#[test]
+fn a_follower_that_is_first_waits_for_the_store() {
+    let _turn = shared();
+    let fleet = Fleet::new("first", &["a"]);
+    let standby = Standby::of(&fleet);
+    let mut follower = standby.follow();
+    follower.await_line(&["waiting for the store"]);
+    let single = Standby::named(&fleet, "single").once();
+    assert_eq!(single.status.code(), Some(5), "a single run says so");
+    Ledger::commit(&fleet.db("a"), 3);
+    assert_eq!(fleet.ship_once(), 0);
+    standby.await_state("a", "live");
+    standby.assert_equal(&fleet);
     assert_eq!(follower.terminate(), 0);
 }

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use console::control::{self, Server};
 use console::{ExitCode, Failure, StateDir, WalapplyConfig, output};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::clock::{Clock as _, SystemClock};
+use store::{ErrorClass, Store};
 
 use crate::cli::{Cli, Command, FollowArgs, RestoreArgs, SourceArgs};
 use crate::follow::{self, FollowOptions, FollowState};
@@ -18,6 +20,9 @@ use crate::restore::point::Point;
 use crate::restore::{self, Report, Request, Restorer, Which};
 use crate::source::Source;
 use crate::{list, status, verify};
+
+/// How often a store is looked for that is not there yet.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries out a command line.
 ///
@@ -62,8 +67,8 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
 fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
     let config: WalapplyConfig = args.config.load()?;
     let state_dir = StateDir::lock(&config.state_dir, "walapply")?;
-    let store = store::settings::open(&config.store, false)?;
     let (stop, state) = (stop_flag()?, Arc::new(FollowState::default()));
+    let Some(store) = store_to_follow(&config, args.once, &stop)? else { return Ok(()) };
     let server = serve(&state_dir, &config, &state)?;
     let options = FollowOptions { once: args.once };
     let ended = follow::follow(&config, store, options, stop, Arc::clone(&state));
@@ -76,6 +81,27 @@ fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
         Ok(()) => Ok(()),
         Err(failure) => Err(failure.document(status)),
     }
+}
+
+/// Opens the store; where it is not there yet, a follower that stays waits for it, until it is told to stop.
+fn store_to_follow(
+    config: &WalapplyConfig,
+    once: bool,
+    stop: &AtomicBool,
+) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let mut is_told = false;
+    while !stop.load(Ordering::Relaxed) {
+        match store::settings::open(&config.store, false) {
+            Err(error) if !once && error.class() == ErrorClass::Retry => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "waiting for the store");
+                }
+                std::thread::sleep(STORE_PAUSE);
+            }
+            opened => return Ok(Some(opened?)),
+        }
+    }
+    Ok(None)
 }
 
 fn serve(
