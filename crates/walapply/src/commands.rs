@@ -187,7 +187,7 @@ fn run_verify(args: &SourceArgs, json: bool) -> Result<(), Failure> {
     let objects: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
     let failure = Failure::new(ExitCode::Corrupt, format!("damaged: {}", objects.join(", ")));
     Err(failure
-        .hint("copy these objects back from a backup of the store, or let the primary write new bases")
+        .hint("copy these objects back from a backup of the store, or have new bases made: `walship snapshot NAME` on the primary makes one now")
         .document(serde_json::json!(report)))
 }
 

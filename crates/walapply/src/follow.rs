@@ -203,11 +203,12 @@ impl Follower {
         if let Some(error) = self.fleet.reading_trouble() {
             return Err(log_failure(error));
         }
-        let is_corrupt = unhealthy.iter().any(|(condition, _)| *condition == Condition::Corrupt);
+        let is_damage = |condition| matches!(condition, Condition::Corrupt | Condition::Doubtful);
+        let is_corrupt = unhealthy.iter().any(|(condition, _)| is_damage(*condition));
         let exit = if is_corrupt { ExitCode::Corrupt } else { ExitCode::Failed };
         let reasons: Vec<String> = unhealthy.into_iter().map(|(_, reason)| reason).collect();
         Err(Failure::new(exit, format!("not everything could be applied: {}", reasons.join("; ")))
-            .hint("`walapply verify` tells which objects of the store are damaged"))
+            .hint("`walapply verify` tells which objects of the store are damaged, `walship snapshot NAME` on the primary makes a newer base"))
     }
 }
 

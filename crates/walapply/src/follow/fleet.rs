@@ -23,7 +23,7 @@ use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
 use super::state::{Facts, FollowSnapshot, StoreHealth};
-use super::track::{Condition, Track};
+use super::track::{Condition, Doubt, Track};
 use crate::heal::Place;
 use crate::replace::RealDisk;
 use crate::replica::files;
@@ -55,6 +55,8 @@ pub(super) struct Fleet {
     trouble: Option<LogError>,
     notice: Option<String>,
     damage: Option<String>,
+    /// Objects that were passed without being read, since the last catalogue.
+    lost: Option<Doubt>,
     rounds: Rounds,
     offset_ms: i64,
     saved: (Millis, Option<Seq>),
@@ -78,6 +80,7 @@ impl Fleet {
             trouble: None,
             notice: None,
             damage: None,
+            lost: None,
             rounds: Rounds::new(Instant::now()),
             offset_ms: 0,
             saved: (now, None),
@@ -248,9 +251,7 @@ impl Fleet {
 
     /// Databases that are not as the log says, and why; and what the log says of none.
     pub(super) fn unhealthy(&self) -> Vec<(Condition, String)> {
-        let is_unwell = |condition| {
-            matches!(condition, Condition::Corrupt | Condition::Waiting | Condition::Healing)
-        };
+        let is_unwell = |condition| !matches!(condition, Condition::Live | Condition::Empty);
         let members = self.members.values().filter(|member| is_unwell(member.condition()));
         let members = members.map(|member| (member.condition(), member.explain()));
         let damage = self.damage.iter().map(|damage| (Condition::Corrupt, damage.clone()));
@@ -274,7 +275,10 @@ impl Fleet {
         members.sort_by(|(_, a), (_, b)| a.place.name.cmp(&b.place.name));
         let complete = members.iter().map(|(_, member)| member.track.complete_to(read));
         let applied = complete.min().unwrap_or(read);
-        let sealed = |db| self.sealed.of(self.catalogue.databases.get(db));
+        let sealed = |db, member: &Member| {
+            let entry = self.catalogue.databases.get(db);
+            self.sealed.of(entry.filter(|_| member.track.doubt().is_none()))
+        };
         Facts {
             snapshot: FollowSnapshot {
                 epoch: self.position.epoch,
@@ -286,7 +290,7 @@ impl Fleet {
                 damage: self.damage.clone(),
                 databases: members.iter().map(|(_, member)| member.status()).collect(),
             },
-            sealed: members.iter().map(|(db, _)| sealed(db)).collect(),
+            sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
             lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),
             offset_ms: self.offset_ms,
         }

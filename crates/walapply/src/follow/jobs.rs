@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use segment::{Catalogue, DbId, Incarnation, Segment, Seq, Txid};
+use segment::{Catalogue, Checksum, DbId, Incarnation, Segment, Seq, Txid};
 use store::Store;
 
 use super::feed::Batch;
@@ -91,6 +91,7 @@ pub(crate) enum Done {
         at: Option<Seq>,
         changed: Option<Seq>,
         txid: Txid,
+        checksum: Checksum,
         manner: Manner,
         pages_written: u64,
         evidence: Option<PathBuf>,
@@ -215,6 +216,7 @@ impl Hands<'_> {
             at: Some(at),
             changed: facts.changed,
             txid: facts.txid,
+            checksum: facts.checksum,
             manner: rebuilt.manner,
             pages_written: rebuilt.pages_written,
             evidence: rebuilt.evidence,

@@ -167,9 +167,9 @@ impl Member {
                 self.looked = now;
                 self.detail = None;
             }
-            Done::Rebuilt { at, changed, txid, manner, pages_written, evidence } => {
+            Done::Rebuilt { at, changed, txid, checksum, manner, pages_written, evidence } => {
                 self.tell_rebuilt(manner, pages_written, evidence);
-                self.track.rebuilt(at, changed, txid);
+                self.track.rebuilt(at, changed, txid, checksum);
                 self.schedule.applied(pages_written, now);
             }
             Done::Emptied => self.track.became_empty(),
@@ -203,7 +203,7 @@ impl Member {
         let is_new = self.detail.as_ref() != Some(&text);
         match trouble {
             Trouble::Distrust if is_new => {
-                tracing::error!(%db, %error, "damaged in the store: waiting for a newer base")
+                tracing::error!(%db, %error, "damaged in the store: waiting for a newer base; `walship snapshot NAME` on the primary makes one now")
             }
             Trouble::Wait if is_new => tracing::warn!(%db, %error, "cannot go on yet"),
             Trouble::Rebuild => {
@@ -213,6 +213,18 @@ impl Member {
         }
         self.detail = Some(text);
         self.track.failed(trouble, unapplied, now);
+    }
+
+    /// The log says for certain what the database is.
+    pub(super) fn proven(&mut self, expected: &Expected, now: Millis) {
+        let db = &self.place.name;
+        match (self.track.doubt(), self.track.proven(expected, now)) {
+            (_, true) => {
+                tracing::warn!(%db, "the log names another state than the standby has: it must be rebuilt")
+            }
+            (Some(doubt), false) => tracing::info!(%db, seq = %doubt.first, "no doubt any more"),
+            (None, false) => {}
+        }
     }
 
     /// A worker met a bug: its connections are gone.
@@ -241,7 +253,7 @@ impl Member {
             name: self.place.name.clone(),
             tier: self.tier.clone(),
             state: self.track.condition(),
-            detail: self.detail.clone(),
+            detail: self.detail(),
             applied_seq,
             applied_txid,
             committed_age_seconds: None,
@@ -254,8 +266,13 @@ impl Member {
 
     /// The reason that an operator is given.
     pub(super) fn explain(&self) -> String {
-        let reason = self.detail.as_deref().unwrap_or("not finished");
+        let reason = self.detail().unwrap_or_else(|| "not finished".to_owned());
         format!("{}: {reason}", self.place.name)
+    }
+
+    fn detail(&self) -> Option<String> {
+        let doubt = self.track.doubt().filter(|_| self.condition() == Condition::Doubtful);
+        doubt.map(|doubt| doubt.to_string()).or_else(|| self.detail.clone())
     }
 
     /// How it stands.

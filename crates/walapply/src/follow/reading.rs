@@ -53,7 +53,8 @@ pub(super) enum Event {
     /// Objects were left out: the log goes on at a later cut.
     Jumped { catalogue: Catalogue, position: Position, reason: String },
     /// An object cannot be read at all; the log goes on after it, its catalogue unknown.
-    Skipped { seq: Seq, position: Position, detail: String },
+    /// What it held is older than `since`, on the store's clock.
+    Skipped { seq: Seq, position: Position, detail: String, since: Millis },
     /// It will be tried again.
     Trouble(LogError),
     /// It will not.
@@ -263,9 +264,9 @@ impl Thread {
             }
             Ok(None) => self.trouble(LogError::Corrupt { seq, detail }),
             Err(_) => match self.position_beyond(seq) {
-                Ok(position) => {
+                Ok((position, since)) => {
                     self.restart(reader, fleet, &position);
-                    self.send(Event::Skipped { seq, position, detail })
+                    self.send(Event::Skipped { seq, position, detail, since })
                 }
                 Err(_) => self.trouble(LogError::Corrupt { seq, detail }),
             },
@@ -286,16 +287,17 @@ impl Thread {
     }
 
     /// The position before the object after an unreadable one, as that object tells it. What it is trusted for is only
-    /// what it holds: each database goes on only if its own checksum chain does.
-    fn position_beyond(&self, seq: Seq) -> Result<Position, LogError> {
+    /// what it holds: each database goes on only if its own checksum chain does. With it, when that object was sealed.
+    fn position_beyond(&self, seq: Seq) -> Result<(Position, Millis), LogError> {
         let next = table(&*self.reading.store, seq.next())?;
-        Ok(Position {
+        let position = Position {
             next: seq.next(),
             previous: next.header.previous,
             epoch: epoch_before(&next),
             owner: Some(next.header.node.clone()),
             writer: Some(next.header.writer),
-        })
+        };
+        Ok((position, next.header.stamp.offset(next.header.store_offset_ms)))
     }
 
     fn jump(&mut self, reader: &mut Reader, fleet: FleetId, reason: String) -> Going<()> {

@@ -8,12 +8,17 @@
 //! - Invariant F1: a track is never silently stuck: it follows, or has a job, or a [`Condition`] that says what it waits
 //!   for and when it tries again.
 //! - A rebuild at `seq` covers every link up to `seq`; links that arrive meanwhile are kept and follow it.
+//! - An object of the log that cannot be read puts every track in doubt until the log proves what the database is: see [`Doubt`].
 //! - After a restart nothing is applied before all links up to the sidecar's ceiling are here, so that no reader sees an older state than
 //!   it saw before.
 
 use std::collections::VecDeque;
 
 use segment::{Checksum, Millis, Seq, Txid};
+
+mod doubt;
+
+pub(crate) use doubt::Doubt;
 
 /// Links of one database held in memory beyond this many bytes are given up for a rebuild from the store.
 pub(crate) const QUEUE_BYTES_MAX: u64 = 96 << 20;
@@ -97,6 +102,8 @@ pub enum Condition {
     Waiting,
     /// The store's objects for it are damaged; waiting for a newer base.
     Corrupt,
+    /// An object of the log that cannot be read may have changed it: as it was before, until the log tells.
+    Doubtful,
     /// It has no content on the primary, or not any more.
     Empty,
 }
@@ -121,6 +128,9 @@ pub(crate) struct Track<P> {
     stage: Stage,
     queue: VecDeque<Link<P>>,
     queued_bytes: u64,
+    /// While following: the checksum after everything that runs or is queued.
+    standing: Checksum,
+    doubt: Option<Doubt>,
     is_busy: bool,
     /// The object up to which a running rebuild covers, or a running batch applies.
     running_to: Option<Seq>,
@@ -149,6 +159,8 @@ impl<P> Track<P> {
             stage: Stage::Unknown,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            standing: Checksum::EMPTY,
+            doubt: None,
             is_busy: false,
             running_to: None,
             running_from: None,
@@ -168,12 +180,19 @@ impl<P> Track<P> {
 
     /// A section was read from the log.
     pub(crate) fn arrived(&mut self, link: Link<P>) {
+        let doubt = self.doubt.take();
         if link.begins_life && self.break_off(link.oldest_commit) {
             return;
+        }
+        if let Some(doubt) = doubt
+            && !self.goes_on_with(&link)
+        {
+            return self.go_stale(doubt.since);
         }
         match self.stage {
             Stage::Searching(actual) if link.pre == actual => {
                 self.stage = Stage::Following;
+                self.behind_since = None;
                 self.push(link);
             }
             Stage::Searching(_) | Stage::Placeholder => {}
@@ -197,6 +216,7 @@ impl<P> Track<P> {
 
     fn push(&mut self, link: Link<P>) {
         self.queued_bytes += link.bytes;
+        self.standing = link.post;
         self.queue.push_back(link);
         let is_draining = self.stage == Stage::Following && self.trouble.is_none();
         if self.queued_bytes > QUEUE_BYTES_MAX && !is_draining {
@@ -246,6 +266,7 @@ impl<P> Track<P> {
             None => self.go_stale(now),
             Some(actual) => self.locate(actual, ceiling, expected),
         }
+        self.check(expected, now);
     }
 
     fn rest_as_placeholder(&mut self) {
@@ -265,6 +286,7 @@ impl<P> Track<P> {
             return;
         }
         self.stage = Stage::Following;
+        self.standing = self.queue.back().map_or(actual, |link| link.post);
         self.behind_since = None;
         match skipped.last() {
             Some(link) => (self.applied, self.applied_txid) = (Some(link.seq), link.last_txid),
@@ -284,9 +306,12 @@ impl<P> Track<P> {
         match self.stage {
             Stage::Searching(actual) if actual == expected.checksum => {
                 self.stage = Stage::Following;
+                self.standing = actual;
                 self.behind_since = None;
                 (self.applied, self.applied_txid) = (expected.changed, expected.txid);
             }
+            // What was lost may have led there: rebuilt from before it, readers would go back in time.
+            Stage::Searching(_) if self.doubt.is_some() => {}
             Stage::Searching(_) => {
                 self.go_stale(now);
                 self.is_unexplained = !self.is_explained;
@@ -303,12 +328,12 @@ impl<P> Track<P> {
         }
     }
 
-    /// The reader had to leave out objects of the log.
+    /// The reader had to leave out objects of the log, and knows what they led to.
     pub(crate) fn log_jumped(&mut self, expected: &Expected, now: Millis) {
+        self.doubt = None;
         match self.stage {
             Stage::Unknown | Stage::Placeholder => self.drop_queue(),
-            Stage::Following
-                if self.queue.is_empty() && !self.is_busy && self.applied == expected.changed => {}
+            Stage::Following if self.standing == expected.checksum => {}
             _ => self.go_stale(now),
         }
     }
@@ -379,7 +404,13 @@ impl<P> Track<P> {
     }
 
     /// The file was rebuilt as of an object of the log. Links up to there are in it.
-    pub(crate) fn rebuilt(&mut self, at: Option<Seq>, changed: Option<Seq>, txid: Txid) {
+    pub(crate) fn rebuilt(
+        &mut self,
+        at: Option<Seq>,
+        changed: Option<Seq>,
+        txid: Txid,
+        checksum: Checksum,
+    ) {
         let is_still_wanted = self.running_to == at && self.stage == Stage::Stale;
         self.succeeded();
         (self.applied, self.applied_txid) = (changed, txid);
@@ -391,6 +422,7 @@ impl<P> Track<P> {
                 let dropped = self.queue.pop_front().map_or(0, |link| link.bytes);
                 self.queued_bytes -= dropped;
             }
+            self.standing = self.queue.back().map_or(checksum, |link| link.post);
         }
     }
 
@@ -441,17 +473,25 @@ impl<P> Track<P> {
         match (self.trouble, self.stage) {
             (Some(Trouble::Distrust), _) => Condition::Corrupt,
             (Some(Trouble::Wait), _) => Condition::Waiting,
+            (_, Stage::Following | Stage::Placeholder | Stage::Searching(_))
+                if self.doubt.is_some() =>
+            {
+                Condition::Doubtful
+            }
             (_, Stage::Following) => Condition::Live,
             (_, Stage::Placeholder) => Condition::Empty,
             _ => Condition::Healing,
         }
     }
 
-    /// Whether the file has everything that was read from the log.
+    /// Whether the file has everything that was read from the log; in doubt, whether there is nothing to do about it.
     pub(crate) fn is_caught_up(&self) -> bool {
-        !self.is_busy
-            && self.queue.is_empty()
-            && matches!(self.stage, Stage::Following | Stage::Placeholder)
+        let is_at_rest = match self.stage {
+            Stage::Following | Stage::Placeholder => true,
+            Stage::Searching(_) => self.doubt.is_some(),
+            Stage::Unknown | Stage::Stale => false,
+        };
+        is_at_rest && !self.is_busy && self.queue.is_empty()
     }
 
     /// Whether the file is in a state of the log, so that jobs only apply or look.
@@ -482,17 +522,20 @@ impl<P> Track<P> {
     /// The last object of the log up to which the file has everything, of those read.
     pub(crate) fn complete_to(&self, read: Option<Seq>) -> Option<Seq> {
         let missing = self.running_from.or(self.queue.front().map(|link| link.seq));
-        match (self.stage, missing) {
+        let complete = match (self.stage, missing) {
             (Stage::Following, Some(seq)) => seq.previous(),
             (Stage::Following | Stage::Placeholder, None) => read,
             _ => self.applied,
-        }
+        };
+        self.doubt.map_or(complete, |doubt| complete.min(doubt.first.previous()))
     }
 
-    /// When the oldest commit was made that is durable and not in the file; on the store's clock.
+    /// When the oldest commit was made that is durable and not in the file; on the store's clock. A commit in doubt counts
+    /// as one.
     pub(crate) fn lags_since(&self) -> Option<Millis> {
         let queued = self.queue.front().map(|link| link.oldest_commit);
-        [self.running_oldest, queued, self.behind_since].into_iter().flatten().min()
+        let doubted = self.doubt.map(|doubt| doubt.since);
+        [self.running_oldest, queued, self.behind_since, doubted].into_iter().flatten().min()
     }
 }
 

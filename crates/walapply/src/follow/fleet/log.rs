@@ -1,19 +1,22 @@
 //! Taking in what the reading thread found: who is followed, what the log says of each, what is wrong with the log.
 //!
 //! What must happen before what: a segment's table enters the catalogue before its sections reach the databases, so a
-//! database that has to be rebuilt is rebuilt as of a cut that has them.
+//! database that has to be rebuilt is rebuilt as of a cut that has them. What a catalogue says is compared with the
+//! databases when the sections of its segment have reached them.
 
 use std::sync::Arc;
 
 use fleet_log::{LogError, Position};
-use segment::{Catalogue, CatalogueEntry, Millis, Record, Segment, SegmentError, Seq, Table};
+use segment::{
+    BaseRecord, Catalogue, CatalogueEntry, Millis, Record, Segment, SegmentError, Seq, Table,
+};
 
 use super::Fleet;
 use crate::follow::jobs::Payload;
-use crate::follow::member::{Member, expected};
+use crate::follow::member::{Member, expected, is_live};
 use crate::follow::reading::Event;
 use crate::follow::state::StoreHealth;
-use crate::follow::track::Link;
+use crate::follow::track::{Doubt, Link};
 
 impl Fleet {
     /// Takes what the reading thread found. An error ends the follower.
@@ -44,9 +47,9 @@ impl Fleet {
             Event::Jumped { catalogue, position, reason } => {
                 self.jumped(catalogue, position, reason)
             }
-            Event::Skipped { seq, position, detail } => {
-                self.notice(format!("log object {seq} cannot be read ({detail}): databases that it changed are rebuilt"));
+            Event::Skipped { seq, position, detail, since } => {
                 self.position = position;
+                self.skipped(Doubt::of(seq, since), &detail);
             }
             Event::Trouble(error) => self.trouble(&error),
             Event::Ended(error) => return Err(error),
@@ -83,12 +86,24 @@ impl Fleet {
                 payload: Payload { segment: Arc::clone(segment), section },
             });
         }
+        self.compare(table);
+    }
+
+    /// What a catalogue says ends every doubt: what is not as it says was changed by what could not be read.
+    fn compare(&mut self, table: &Table) {
+        if !has_catalogue(table) {
+            return;
+        }
+        let now = self.now();
+        for (db, member) in &mut self.members {
+            member.proven(&expected(self.catalogue.databases.get(db)), now);
+        }
     }
 
     fn absorb(&mut self, table: &Table) {
         self.sealed.read(table);
-        if table.records.iter().any(|record| matches!(record, Record::Catalogue(_))) {
-            self.damage = None;
+        if has_catalogue(table) {
+            (self.damage, self.lost) = (None, None);
         }
         if let Err(error) = self.catalogue.absorb(table) {
             self.left_out(table, &error);
@@ -96,13 +111,24 @@ impl Fleet {
         if table.records.iter().any(changes_members) {
             self.enlist();
         }
-        let now = self.now();
         for record in &table.records {
-            if let Record::Base(base) = record
-                && let Some(member) = self.members.get_mut(&base.db)
-            {
-                member.track.base_named(now);
+            if let Record::Base(base) = record {
+                self.base_named(base);
             }
+        }
+    }
+
+    /// A base that stands behind everything that could not be read, with no section since, is the state of its database.
+    fn base_named(&mut self, base: &BaseRecord) {
+        let now = self.now();
+        let Some(member) = self.members.get_mut(&base.db) else { return };
+        member.track.base_named(now);
+        let Some(entry) = self.catalogue.databases.get_mut(&base.db) else { return };
+        let is_behind = |doubt: Doubt| base.at >= Some(doubt.last) && base.at >= entry.changed;
+        if is_live(entry) && member.track.doubt().is_some_and(is_behind) {
+            (entry.incarnation, entry.page_size) = (Some(base.incarnation), Some(base.page_size));
+            (entry.pages, entry.checksum) = (base.pages, base.checksum);
+            member.proven(&expected(Some(entry)), now);
         }
     }
 
@@ -135,7 +161,12 @@ impl Fleet {
                 continue;
             }
             let member = self.members.entry(entry.id).or_insert_with(|| {
-                Member::new(entry.id, self.settings.place(&entry), entry.tier.clone(), now)
+                let place = self.settings.place(&entry);
+                let mut member = Member::new(entry.id, place, entry.tier.clone(), now);
+                // Only one that was announced before may be changed there.
+                let lost = self.lost.filter(|_| entry.incarnation.is_some());
+                lost.into_iter().for_each(|lost| member.track.object_lost(lost));
+                member
             });
             member.tier.clone_from(&entry.tier);
             if member.place.name != entry.name {
@@ -177,6 +208,23 @@ impl Fleet {
                 member.track.section_damaged(now);
             }
         }
+        self.compare(table);
+    }
+
+    /// Reading goes on behind an object of which nothing is known: it may have changed, announced, renamed anything.
+    fn skipped(&mut self, lost: Doubt, detail: &str) {
+        let seq = lost.last;
+        self.notice(format!(
+            "log object {seq} cannot be read ({detail}): the log goes on after it"
+        ));
+        self.damage.get_or_insert_with(|| {
+            format!(
+                "log object {seq} cannot be read ({detail}): what it held is in doubt until the primary's next catalogue, \
+                 which it writes when it starts, in its heartbeats and with `walship snapshot`"
+            )
+        });
+        self.lost = Some(lost.joined(self.lost));
+        self.members.values_mut().for_each(|member| member.track.object_lost(lost));
     }
 
     fn jumped(&mut self, catalogue: Catalogue, position: Position, reason: String) {
@@ -185,7 +233,7 @@ impl Fleet {
             position.next
         ));
         (self.catalogue, self.position) = (catalogue, position);
-        self.damage = None;
+        (self.damage, self.lost) = (None, None);
         self.enlist();
         let now = self.now();
         for (db, member) in &mut self.members {
@@ -208,6 +256,10 @@ impl Fleet {
         self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
         self.trouble = Some(error.clone());
     }
+}
+
+fn has_catalogue(table: &Table) -> bool {
+    table.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
 }
 
 fn changes_members(record: &Record) -> bool {

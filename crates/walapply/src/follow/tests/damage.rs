@@ -65,8 +65,7 @@ fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
         standby.once(&shop).unwrap();
         shop.databases[0].source.mutate();
         let damaged = shop.flush();
-        let length = std::fs::metadata(shop.object_path(&ObjectName::log(damaged))).unwrap().len();
-        flip(&shop, &ObjectName::log(damaged), length as usize - 300);
+        wreck(&shop, damaged);
         let running = standby.start(&shop);
         // At the end of the log there is nothing to go on with.
         running.until("in trouble", |snapshot| {
@@ -81,6 +80,7 @@ fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
             status(snapshot, "notes").unwrap().applied_seq == Some(last)
         });
         assert!(running.snapshot().notice.is_some());
+        assert_eq!(status(&running.snapshot(), "notes").unwrap().state, Condition::Live);
         shop.databases[0].source.mutate();
         shop.flush();
         running.until_condition("ledger", Condition::Corrupt);
@@ -90,6 +90,140 @@ fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
         running.stop().unwrap();
         standby.assert_equals(&shop);
     }
+}
+
+/// Damages the header of a log object: nothing in it can be read.
+fn wreck(shop: &Shop, seq: Seq) {
+    let object = ObjectName::log(seq);
+    let length = std::fs::metadata(shop.object_path(&object)).unwrap().len();
+    flip(shop, &object, length as usize - 300);
+}
+
+/// A log object that changed only the ledger and cannot be read, and after it one that changed only the notes.
+fn lose_a_change(shop: &mut Shop, standby: &Standby) -> Seq {
+    standby.once(shop).unwrap();
+    shop.databases[0].source.mutate();
+    let lost = shop.flush();
+    shop.databases[1].source.mutate();
+    shop.flush();
+    wreck(shop, lost);
+    lost
+}
+
+/// The follower passed an object that it could not read, and took every database that no later one changed for up to
+/// date: live, without lag, exit code 0, its position saved behind the object. The standby stayed stale for ever.
+#[test]
+fn a_database_that_a_lost_object_may_have_changed_is_in_doubt_also_after_a_restart() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let lost = lose_a_change(&mut shop, &standby);
+    for _ in 0..2 {
+        let failure = standby.once(&shop).unwrap_err();
+        assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+        let told = format!("ledger: log object {lost} cannot be read");
+        assert!(failure.to_string().contains(&told), "{failure}");
+        let running = standby.start(&shop);
+        let ledger = running.until_condition("ledger", Condition::Doubtful);
+        assert!(ledger.detail.unwrap().contains(&format!("log object {lost}")));
+        assert!(ledger.apply_lag_seconds.unwrap() > 0.0);
+        assert_eq!(ledger.committed_age_seconds, None);
+        running.until_condition("notes", Condition::Live);
+        let snapshot = running.snapshot();
+        assert!(snapshot.applied < Some(lost), "{snapshot:#?}");
+        assert!(snapshot.damage.unwrap().contains(&format!("log object {lost}")));
+        running.stop().unwrap();
+    }
+    let running = standby.start(&shop);
+    running.until_condition("ledger", Condition::Doubtful);
+    shop.publish_catalogue();
+    let corrupt = running.until_condition("ledger", Condition::Corrupt);
+    assert!(corrupt.detail.unwrap().contains(ObjectName::log(lost).as_str()));
+    assert_eq!(running.snapshot().damage, None);
+    shop.rebase(0);
+    running.until_condition("ledger", Condition::Live);
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+#[test]
+fn a_catalogue_clears_what_a_lost_object_did_not_change() {
+    let mut shop = shop();
+    shop.create("quiet", "p0", 4096);
+    shop.flush();
+    let standby = Standby::of(&shop);
+    lose_a_change(&mut shop, &standby);
+    let running = standby.start(&shop);
+    running.until_condition("quiet", Condition::Doubtful);
+    shop.publish_catalogue();
+    let quiet = running.until_condition("quiet", Condition::Live);
+    assert_eq!((quiet.heals, quiet.detail), (0, None));
+    running.stop().unwrap();
+}
+
+/// The base stands behind the lost object, and nothing has changed since: it is the proof, before any catalogue.
+#[test]
+fn a_base_that_is_asked_for_ends_the_doubt_and_heals() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    lose_a_change(&mut shop, &standby);
+    let running = standby.start(&shop);
+    running.until_condition("ledger", Condition::Doubtful);
+    shop.rebase(0);
+    let ledger = running.until_condition("ledger", Condition::Live);
+    assert_eq!(ledger.heals, 1);
+    running.until_applied(shop.last());
+    assert!(running.snapshot().damage.is_some(), "what the object announced is not known");
+    shop.databases[0].source.mutate();
+    let last = shop.flush();
+    running.until_applied(last);
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+/// The standby had the object before it was damaged, and was killed before it saved its position.
+#[test]
+fn readers_are_not_taken_back_to_before_a_lost_object() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let position = standby.state_dir().join("follow.json");
+    let saved = std::fs::read(&position).unwrap();
+    shop.databases[0].source.mutate();
+    let lost = shop.flush();
+    standby.once(&shop).unwrap();
+    std::fs::write(&position, saved).unwrap();
+    shop.databases[1].source.mutate();
+    shop.flush();
+    wreck(&shop, lost);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+    standby.assert_equals(&shop);
+    let running = standby.start(&shop);
+    running.until_condition("ledger", Condition::Doubtful);
+    shop.publish_catalogue();
+    assert_eq!(running.until_condition("ledger", Condition::Live).heals, 0);
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
+/// Only the log's next catalogue tells what it announced.
+#[test]
+fn a_database_that_a_lost_object_announced_is_followed_from_the_next_catalogue_on() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    shop.create("later", "p0", 4096);
+    let lost = shop.last();
+    change(&mut shop);
+    wreck(&shop, lost);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+    assert!(failure.to_string().contains(&format!("log object {lost}")), "{failure}");
+    shop.publish_catalogue();
+    standby.once(&shop).unwrap();
+    assert!(standby.path("later").exists());
+    standby.assert_equals(&shop);
 }
 
 #[test]
