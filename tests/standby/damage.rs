@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use e2e::objects::{Objects, copy_folder, names};
-use e2e::{Fleet, History, Ledger, Rng, Standby, oracle, shared, until};
+use e2e::{Fleet, Ledger, Program, Rng, Standby, oracle, shared};
 use serde_json::json;
 
 /// A store with every kind of object, and a standby of its first half.
@@ -263,7 +263,8 @@ fn a_follower_heals_by_itself_as_soon_as_there_is_a_newer_base() {
     let length = objects.bytes(&damaged).len() as u64;
     // A shipper that starts reads the log's end; one that runs knows it.
     objects.flip(&damaged, (length - 1) * 8);
-    let follower = standby.follow();
+    let mut follower = standby.follow();
+    follower.await_line(&["following"]);
     let told = standby.await_state("a", "corrupt");
     assert!(told["detail"].as_str().is_some_and(|detail| names(detail, &damaged)), "{told}");
     let commits = Ledger::commit(&fleet.db("b"), 10);
@@ -290,70 +291,84 @@ fn a_follower_heals_by_itself_as_soon_as_there_is_a_newer_base() {
     standby.assert_equal(&fleet);
 }
 
-/// The newest log object that holds a change, by name.
-fn newest_change(fleet: &Fleet) -> String {
-    let history = fleet.history();
-    let changes = history.tables.iter().filter(|table| !table.sections.is_empty());
-    let newest = changes.last().and_then(|table| table.header.seq).expect("a change");
-    format!("log/{:020}.seg", newest.get())
-}
-
-/// Log objects come behind the one that is the newest now.
-fn await_more_objects(fleet: &Fleet) {
-    let last_of = || History::last_of(&fleet.store()).expect("a log");
-    let before = last_of();
-    until("more log objects", || (last_of().get() > before.get() + 2).then_some(()));
-}
-
 /// An object that changed only `a` is damaged, later ones change only `b`: nothing that follows tells that `a` is not what
-/// it was. It is doubted, over a restart too, until the primary's next catalogue tells; then only a newer base can help.
-#[test]
-fn a_database_whose_change_was_lost_is_doubted_then_named_and_healed_by_a_base() {
-    let _turn = shared();
-    let fleet = Fleet::new("damage-doubt", &["a", "b"])
-        .sync_interval("20ms")
-        .setting("heartbeat_interval = \"4s\"");
-    fleet.names().iter().for_each(|name| {
-        Ledger::commit(&fleet.db(name), 30);
-    });
-    let shipper = fleet.ship();
-    fleet.names().iter().for_each(|name| fleet.await_shipped(name));
-    let [former, new] = ["former", "new"].map(|name| Standby::named(&fleet, name));
-    former.catch_up();
-    Ledger::commit(&fleet.db("a"), 1);
-    fleet.await_shipped("a");
-    let lost = newest_change(&fleet);
-    // As long as it writes there is no heartbeat, so no catalogue.
-    let busy = Ledger::write(&fleet.db("b"), &json!({"rate": 20}));
-    await_more_objects(&fleet);
-    Objects::of(&fleet.store()).flip(&lost, 150 * 8);
+/// it was.
+struct LostChange {
+    fleet: Fleet,
+    shipper: Program,
+    /// One that had the log before that object, and one that begins with the damage.
+    standbys: [Standby; 2],
+    followers: [Program; 2],
+}
 
-    for standby in [&former, &former, &new] {
-        let output = standby.once();
-        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
-        assert!(is_named(&said(&output), &[&lost]), "{lost} is not named: {}", said(&output));
-    }
-    let followers = [former.follow(), new.follow()];
-    let told = former.await_state("a", "doubtful");
-    assert!(told["detail"].as_str().is_some_and(|detail| names(detail, &lost)), "{told}");
-    assert!(told["apply_lag_seconds"].as_f64().is_some_and(|lag| lag > 0.0), "{told}");
-    former.await_state("b", "live");
-    assert_whole(&former.db("a"), "doubt");
-
-    busy.stop();
-    for standby in [&former, &new] {
-        let told = standby.await_state("a", "corrupt");
+impl LostChange {
+    /// Both standbys doubt `a`, over a restart too, and name the object.
+    fn new(test: &str) -> Self {
+        let fleet = Fleet::new(test, &["a", "b"])
+            .sync_interval("20ms")
+            .setting("heartbeat_interval = \"1h\"");
+        for name in fleet.names() {
+            Ledger::commit(&fleet.db(name), 30);
+        }
+        let shipper = fleet.ship();
+        fleet.names().iter().for_each(|name| fleet.await_shipped(name));
+        let standbys = ["former", "new"].map(|name| Standby::named(&fleet, name));
+        standbys[0].catch_up();
+        for name in ["a", "b", "b"] {
+            Ledger::commit(&fleet.db(name), 1);
+            fleet.await_shipped(name);
+        }
+        let lost = fleet.history().last_change("a").expect("a change").get();
+        let lost = format!("log/{lost:020}.seg");
+        Objects::of(&fleet.store()).flip(&lost, 150 * 8);
+        for standby in [&standbys[0], &standbys[0], &standbys[1]] {
+            let output = standby.once();
+            assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+            assert!(is_named(&said(&output), &[&lost]), "{lost} is not named: {}", said(&output));
+        }
+        let mut followers = [standbys[0].follow(), standbys[1].follow()];
+        followers[0].await_line(&["following"]);
+        followers[1].await_line(&["the log cannot be read on"]);
+        let told = standbys[0].await_state("a", "doubtful");
         assert!(told["detail"].as_str().is_some_and(|detail| names(detail, &lost)), "{told}");
+        assert!(told["apply_lag_seconds"].as_f64().is_some_and(|lag| lag > 0.0), "{told}");
+        standbys[0].await_state("b", "live");
+        assert_whole(&standbys[0].db("a"), test);
+        Self { fleet, shipper, standbys, followers }
     }
+
+    fn heals(self) {
+        for standby in &self.standbys {
+            standby.await_state("a", "live");
+            standby.await_equal(&self.fleet);
+        }
+        for program in self.followers.into_iter().chain([self.shipper]) {
+            assert_eq!(program.terminate(), 0);
+        }
+        for standby in &self.standbys {
+            standby.catch_up();
+            standby.assert_equal(&self.fleet);
+        }
+    }
+}
+
+#[test]
+fn a_database_whose_change_was_lost_is_doubted_until_a_base_is_asked_for() {
+    let _turn = shared();
+    let lost_change = LostChange::new("doubt-asked");
     let mut snapshot = std::process::Command::new(e2e::walship());
-    snapshot.args(["snapshot", "a", "-c"]).arg(fleet.config("alpha"));
+    snapshot.args(["snapshot", "a", "-c"]).arg(lost_change.fleet.config("alpha"));
     let output = snapshot.output().expect("walship runs");
     assert!(output.status.success(), "{}", said(&output));
-    for standby in [&former, &new] {
-        standby.await_state("a", "live");
-        standby.await_equal(&fleet);
-    }
-    for program in followers.into_iter().chain([shipper]) {
-        assert_eq!(program.terminate(), 0);
-    }
+    lost_change.heals();
+}
+
+/// A primary that starts behind the object does not know what it changed either.
+#[test]
+fn a_database_whose_change_was_lost_is_doubted_until_the_primary_starts_again() {
+    let _turn = shared();
+    let LostChange { fleet, shipper, standbys, followers } = LostChange::new("doubt-restart");
+    assert_eq!(shipper.terminate(), 0);
+    let shipper = fleet.ship();
+    LostChange { fleet, shipper, standbys, followers }.heals();
 }

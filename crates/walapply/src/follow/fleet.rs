@@ -207,7 +207,7 @@ impl Fleet {
         let now = self.now();
         let read = self.position.last();
         let is_due = is_last || now.since(self.saved.0) >= SAVE_EVERY_MS;
-        let is_sound = self.is_caught_up() && self.damage.is_none();
+        let is_sound = self.is_caught_up() && self.damage.is_none() && !self.is_in_doubt();
         let (Some(fleet), true, true) = (self.id, is_due && self.saved.1 != read, is_sound) else {
             return;
         };
@@ -224,6 +224,10 @@ impl Fleet {
                 self.saved.0 = now;
             }
         }
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.members.values().any(|member| member.track.doubt().is_some())
     }
 
     /// Whether every database that can has everything read so far.

@@ -222,8 +222,10 @@ impl Member {
             (_, true) => {
                 tracing::warn!(%db, "the log names another state than the standby has: it must be rebuilt")
             }
-            (Some(doubt), false) => tracing::info!(%db, seq = %doubt.first, "no doubt any more"),
-            (None, false) => {}
+            (Some(doubt), false) if self.track.doubt().is_none() => {
+                tracing::info!(%db, seq = %doubt.first, "no doubt any more");
+            }
+            (_, false) => {}
         }
     }
 
@@ -291,12 +293,14 @@ pub(super) fn expected(entry: Option<&CatalogueEntry>) -> Expected {
     match entry {
         Some(entry) => Expected {
             is_live: is_live(entry),
+            is_told: entry.state != DatabaseState::Live || entry.incarnation.is_some(),
             checksum: entry.checksum,
             changed: entry.changed,
             txid: entry.txid,
         },
         None => Expected {
             is_live: false,
+            is_told: true,
             checksum: segment::Checksum::EMPTY,
             changed: None,
             txid: segment::Txid::NONE,

@@ -52,6 +52,8 @@ pub(crate) struct Link<P> {
 pub(crate) struct Expected {
     /// Whether the database has content on the primary.
     pub(crate) is_live: bool,
+    /// Whether that is told. It is not where the primary lost the log's account of a database, until it begins a new life.
+    pub(crate) is_told: bool,
     /// Its checksum.
     pub(crate) checksum: Checksum,
     /// The last object that changed it.
@@ -328,8 +330,11 @@ impl<P> Track<P> {
         }
     }
 
-    /// The reader had to leave out objects of the log, and knows what they led to.
-    pub(crate) fn log_jumped(&mut self, expected: &Expected, now: Millis) {
+    /// The reader had to leave out objects of the log, and knows what they led to, where the log tells.
+    pub(crate) fn log_jumped(&mut self, expected: &Expected, left_out: Doubt, now: Millis) {
+        if !expected.is_told {
+            return self.object_lost(left_out);
+        }
         self.doubt = None;
         match self.stage {
             Stage::Unknown | Stage::Placeholder => self.drop_queue(),

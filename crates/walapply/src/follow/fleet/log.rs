@@ -232,12 +232,13 @@ impl Fleet {
             "{reason}: going on at seq {}, databases that changed are rebuilt",
             position.next
         ));
+        let now = self.now();
+        let left_out = Doubt::of(self.position.next, now.offset(self.offset_ms));
         (self.catalogue, self.position) = (catalogue, position);
         (self.damage, self.lost) = (None, None);
         self.enlist();
-        let now = self.now();
         for (db, member) in &mut self.members {
-            member.track.log_jumped(&expected(self.catalogue.databases.get(db)), now);
+            member.track.log_jumped(&expected(self.catalogue.databases.get(db)), left_out, now);
         }
     }
 

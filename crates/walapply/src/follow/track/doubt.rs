@@ -1,6 +1,6 @@
 //! Doubt: an object of the log that cannot be read may have changed any database.
 //!
-//! - Invariant F2: a database is never taken for up to date behind such an object. Its doubt ends only by proof, which is a
+//! - Invariant F3: a database is never taken for up to date behind such an object. Its doubt ends only by proof, which is a
 //!   checksum that the log names after the object: in the database's next section, in a catalogue, in a base that stands
 //!   behind it.
 //! - Where the proof is another checksum than the file's, the file is rebuilt; until there is a proof it stays readable as
@@ -66,8 +66,11 @@ impl<P> Track<P> {
     }
 
     /// The log names the database's checksum anew, behind everything that could not be read. True if the file is, or is
-    /// being made, something else.
+    /// being made, something else. Where the log tells nothing, nothing is proven.
     pub(crate) fn proven(&mut self, expected: &Expected, now: Millis) -> bool {
+        if !expected.is_told {
+            return false;
+        }
         let doubt = self.doubt.take();
         let is_rebuilt_in_doubt =
             doubt.is_some() && self.stage == Stage::Stale && self.running_to.is_some();

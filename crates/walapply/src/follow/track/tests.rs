@@ -27,6 +27,7 @@ fn link(number: u64) -> Link<u64> {
 fn expected(state: u64) -> Expected {
     Expected {
         is_live: true,
+        is_told: true,
         checksum: sum(state),
         changed: Seq::new(state),
         txid: Txid::new(state),
@@ -235,10 +236,10 @@ fn a_database_without_content_rests_and_wakes() {
 #[test]
 fn after_a_jump_only_databases_that_changed_are_rebuilt() {
     let mut unchanged = following(3);
-    unchanged.log_jumped(&expected(3), NOW);
+    unchanged.log_jumped(&expected(3), Doubt::of(seq(4), NOW), NOW);
     assert!(unchanged.is_caught_up());
     let mut changed = following(3);
-    changed.log_jumped(&expected(9), NOW);
+    changed.log_jumped(&expected(9), Doubt::of(seq(4), NOW), NOW);
     assert_eq!(next(&mut changed, 20), Some(Job::Rebuild { is_unexplained: false }));
 }
 
@@ -269,8 +270,31 @@ fn behind_a_lost_object_only_a_proof_ends_the_doubt() {
     assert!(track.proven(&expected(4), NOW));
     assert_eq!(next(&mut track, 9), Some(Job::Rebuild { is_unexplained: false }));
     let mut track = doubtful();
-    track.log_jumped(&expected(3), NOW);
+    track.log_jumped(&expected(3), lost, NOW);
     assert_eq!(track.condition(), Condition::Live);
+}
+
+/// A primary that started behind the lost object knows no more than we, until it begins a new life.
+#[test]
+fn a_catalogue_that_tells_nothing_of_a_database_ends_no_doubt() {
+    let lost = Doubt::of(seq(4), NOW);
+    let untold = Expected { is_live: false, is_told: false, ..expected(0) };
+    let mut jumped = following(3);
+    jumped.log_jumped(&untold, lost, NOW);
+    let mut passed = following(3);
+    passed.object_lost(lost);
+    assert!(!passed.proven(&untold, NOW));
+    for mut track in [jumped, passed] {
+        track.tail_reached(&untold, NOW);
+        assert_eq!((track.condition(), track.is_caught_up()), (Condition::Doubtful, true));
+        track.arrived(Link { begins_life: true, ..link(6) });
+        assert_eq!(next(&mut track, 6), Some(Job::Rebuild { is_unexplained: false }));
+        track.rebuilt(Seq::new(6), Seq::new(6), Txid::new(6), sum(6));
+        assert_eq!(track.condition(), Condition::Live);
+    }
+    let mut sound = following(3);
+    assert!(!sound.proven(&untold, NOW));
+    assert_eq!(sound.condition(), Condition::Live, "it has everything");
 }
 
 #[test]
@@ -350,7 +374,7 @@ impl Log {
     fn jump(&mut self, track: &mut Track<u64>, now: Millis) {
         self.state += 5;
         self.known = self.state;
-        track.log_jumped(&self.expected(), now);
+        track.log_jumped(&self.expected(), Doubt::of(seq(self.state), now), now);
     }
 
     fn publish_catalogue(&mut self, track: &mut Track<u64>, now: Millis) {
@@ -361,7 +385,7 @@ impl Log {
 
 /// A file and a log, everything that can happen to them at random, and at the end a quiet time in which the file must
 /// arrive at the log's state (invariant F1). A batch is only ever applied to the state it begins with. What counts as
-/// live and caught up is always the log's state, or was changed by others (invariant F2).
+/// live and caught up is always the log's state, or was changed by others (invariant F3).
 fn live(seed: u64) {
     let mut rng = Rng::new(seed);
     let mut log = Log { state: 3, known: 3 };
