@@ -262,12 +262,14 @@ impl Attached {
         match self.watch {
             Watch::Wal(shared) => {
                 let (hashes, snapshot) = (self.hashes.clone(), self.situation.position);
+                let txid = self.txid;
                 let connection = self.replace_holder(shared, now)?;
                 Ok(Pinned {
                     shared: Some(shared),
                     connection,
                     snapshot,
                     hashes,
+                    txid,
                     alive: Arc::default(),
                 })
             }

@@ -112,7 +112,8 @@ impl BaseMaker {
                 .filter(|database| database.wants_base())?;
             let pinned = database.pin(&|| self.fleet.now())?;
             let spec = database.spec();
-            let (incarnation, txid) = database.incarnation()?;
+            let incarnation = database.incarnation()?;
+            let txid = pinned.txid();
             (
                 pinned,
                 Subject {

@@ -36,7 +36,7 @@ impl Closing {
             let Some(mut database) = member.try_database(WAIT) else { continue };
             let is_known = self.captured.get(&member.id).is_some_and(|at| is_of(*at, &database));
             if !is_known && database.capture(&|| self.fleet.now()) {
-                self.captured.insert(member.id, database.incarnation());
+                self.captured.insert(member.id, database.incarnation().zip(database.captured()));
             }
             member.publish(&database);
         }
@@ -60,11 +60,10 @@ impl Closing {
 
 /// True while the database still lives the life in which it was captured.
 fn is_of(at: Option<(Incarnation, Txid)>, database: &Database) -> bool {
-    let life = |at: (Incarnation, Txid)| at.0;
     match (at, database.incarnation()) {
         // A database that was captured and detached has sealed what it held.
         (Some(_), None) => true,
-        (at, now) => at.map(life) == now.map(life),
+        (at, now) => at.map(|(life, _)| life) == now,
     }
 }
 

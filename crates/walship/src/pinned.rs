@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use segment::{Checksum, PageHashes};
+use segment::{Checksum, PageHashes, Txid};
 
 use crate::error::CaptureError;
 use crate::image::Image;
@@ -16,6 +16,7 @@ pub struct Pinned {
     pub(crate) connection: Connection,
     pub(crate) snapshot: Option<WalIndexHeader>,
     pub(crate) hashes: PageHashes,
+    pub(crate) txid: Txid,
     /// Lives as long as the connection is open.
     pub(crate) alive: Arc<()>,
 }
@@ -33,6 +34,12 @@ impl Pinned {
     #[must_use]
     pub fn checksum(&self) -> Checksum {
         self.hashes.checksum()
+    }
+
+    /// Its last commit. The database that it was pinned of may be further already.
+    #[must_use]
+    pub fn txid(&self) -> Txid {
+        self.txid
     }
 
     /// Hashes of its pages.

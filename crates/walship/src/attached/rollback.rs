@@ -68,6 +68,7 @@ impl Attached {
             connection,
             snapshot: None,
             hashes: self.hashes.clone(),
+            txid: self.txid,
             alive: Arc::default(),
         })
     }

@@ -39,6 +39,12 @@ impl Copied {
             self.at.get_or_insert(shipped.seq);
         }
     }
+
+    /// True if no log object will ever end in this state.
+    fn is_passed(&self, shipped: &Shipped) -> bool {
+        let known = &shipped.known;
+        self.at.is_none() && known.incarnation == self.incarnation && known.txid > self.txid
+    }
 }
 
 impl NextBase {
@@ -57,6 +63,12 @@ impl NextBase {
     pub(super) fn compare(&mut self, shipped: &Shipped) {
         if let Self::Copying(copied) | Self::Ready(_, copied) = self {
             copied.compare(shipped);
+        }
+        if let Self::Ready(record, copied) = self
+            && copied.is_passed(shipped)
+        {
+            tracing::warn!(db = %record.db, "no log object ends where a base was copied: another one is made");
+            *self = Self::Idle;
         }
     }
 }
@@ -131,7 +143,7 @@ impl Database {
                 self.pins = Arc::downgrade(&pinned.alive);
                 let mut copied = Copied {
                     incarnation: attached.incarnation(),
-                    txid: attached.txid(),
+                    txid: pinned.txid(),
                     hashes: pinned.hashes().clone(),
                     at: None,
                 };
@@ -154,6 +166,7 @@ impl Database {
             && copied.hashes.checksum() == record.checksum
         {
             self.base = NextBase::Ready(record, copied);
+            self.shipped.iter().for_each(|shipped| self.base.compare(shipped));
         }
     }
 
@@ -175,9 +188,9 @@ impl Database {
         Some(BaseRecord { at, ..record })
     }
 
-    /// Whose base it would be.
+    /// The life of the file that is attached.
     #[must_use]
-    pub fn incarnation(&self) -> Option<(Incarnation, Txid)> {
-        self.attached().map(|attached| (attached.incarnation(), attached.txid()))
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.attached().map(Attached::incarnation)
     }
 }

@@ -34,7 +34,7 @@ fn attached(path: &Path) -> Database {
 /// Makes a base of the state that is captured now, without a store.
 pub(crate) fn make_base(database: &mut Database) {
     let pinned = database.pin(&now).unwrap();
-    let (incarnation, _) = database.incarnation().unwrap();
+    let incarnation = database.incarnation().unwrap();
     let hashes = pinned.hashes();
     database.finish_base(Some(BaseRecord {
         db: database.spec().id,
@@ -142,7 +142,7 @@ fn a_base_in_the_making_ends_when_told_to() {
     application.execute("INSERT INTO t VALUES (zeroblob(40000000))", []).unwrap();
     let mut database = attached(&path);
     let pinned = database.pin(&now).unwrap();
-    let (incarnation, txid) = database.incarnation().unwrap();
+    let (incarnation, txid) = (database.incarnation().unwrap(), pinned.txid());
     let (db, name) = (database.spec().id, database.spec().name.clone());
     let subject = Subject { db, name: name.clone(), incarnation, class_hours: 72, txid };
     let author = Author {
@@ -262,4 +262,23 @@ fn a_base_is_due_when_the_changes_outgrow_the_database() {
     };
     assert!((4..2_000).all(|seq| !acknowledge(seq)));
     assert!((2_000..2_010).any(acknowledge), "2,000 log objects");
+}
+
+/// While a state is pinned the next commits are captured: the base stands where the pages are, not where capture is.
+#[test]
+fn a_base_that_is_pinned_while_commits_go_on_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = application(&path);
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    database.ask_for_base();
+    let (pinned, state) = {
+        let State::Attached(attached) = &mut database.state else { panic!("attached") };
+        let state = (attached.txid(), attached.hashes().checksum());
+        application.execute("INSERT INTO t VALUES (1)", []).unwrap();
+        (attached.pin(now()).unwrap(), state)
+    };
+    assert_eq!((pinned.txid(), pinned.checksum()), state);
+    assert!(database.captured() > Some(state.0), "the commit is captured on the way");
 }
