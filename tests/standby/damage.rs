@@ -263,8 +263,7 @@ fn a_follower_heals_by_itself_as_soon_as_there_is_a_newer_base() {
     let length = objects.bytes(&damaged).len() as u64;
     // A shipper that starts reads the log's end; one that runs knows it.
     objects.flip(&damaged, (length - 1) * 8);
-    let mut follower = standby.follow();
-    follower.await_line(&["following"]);
+    let follower = standby.follow();
     let told = standby.await_state("a", "corrupt");
     assert!(told["detail"].as_str().is_some_and(|detail| names(detail, &damaged)), "{told}");
     let commits = Ledger::commit(&fleet.db("b"), 10);
