@@ -14,6 +14,8 @@ import sqlite3
 import sys
 import time
 
+import sqlites
+
 WRITING = {
     "rate": 0,  # commits a second; 0 = as many as possible
     "commits": 0,  # ends after so many; 0 = when stdin ends
@@ -24,7 +26,12 @@ WRITING = {
     "keep": 400,  # rows that are kept
     "synchronous": "NORMAL",
 }
-READING = {"kind": "fresh", "hold": 1.0}  # seconds of a long transaction
+READING = {
+    "kind": "fresh",
+    "hold": 1.0,  # seconds of a long transaction
+    "sqlite": "python3",  # which SQLite reads, see sqlites.py
+    "pause": 0,  # seconds between two reads
+}
 ACCOUNTS, AMOUNT, WIDE = 100, 1000, 160
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bank(id INTEGER PRIMARY KEY, amount INTEGER);
@@ -134,9 +141,9 @@ class Reader:
         self.changed, self.stillest, self.slowest = time.monotonic(), 0.0, 0.0
 
     def connect(self):
-        uri = f"file:{self.path}?mode=rw"
-        # No patience: with a busy timeout a lock that somebody holds for less would look like a slow read.
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
+        connection = sqlites.connect(self.options["sqlite"], self.path)
+        if "sqlite" not in self.report:
+            self.report["sqlite"] = connection.execute("SELECT sqlite_version()").fetchone()[0]
         if self.options["kind"] == "warm":
             connection.execute("PRAGMA cache_size=-65536")
         return connection
@@ -236,6 +243,7 @@ class Reader:
                 self.report["wrong"] = f"{type(error).__name__}: {error}"
                 break
             self.answer(self.seen)
+            time.sleep(self.options["pause"])
         figures = {"commits": self.seen, "stillest_ms": round(self.stillest * 1000), "slowest_ms": round(self.slowest * 1000)}
         print(json.dumps(self.report | figures), flush=True)
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::sqlites::Sqlite;
 use crate::talk::Talk;
 
 /// How a reader reads.
@@ -68,6 +69,13 @@ impl Ledger {
     #[must_use]
     pub fn read_with(database: &Path, reading: Reading, hold: Duration) -> Self {
         let options = json!({"kind": reading.word(), "hold": hold.as_secs_f64()});
+        Self::start("read", database, &options)
+    }
+
+    /// Starts a reader with another SQLite than Python's own. It pauses between reads: many are to run side by side.
+    #[must_use]
+    pub fn read_by(sqlite: &Sqlite, database: &Path, reading: Reading) -> Self {
+        let options = json!({"kind": reading.word(), "sqlite": sqlite.word(), "pause": 0.005});
         Self::start("read", database, &options)
     }
 

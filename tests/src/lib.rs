@@ -5,6 +5,7 @@
 //! - [`App`] is an application that does what it is told, statement by statement, and can be killed.
 //! - [`Standby`] is the other side: a folder of standby databases, and followers that keep it.
 //! - [`Ledger`] writes with invariants, and reads copies that must keep them.
+//! - [`Sqlite`] is one of several versions of SQLite that read.
 //! - [`History`] is what the log says: sections, bases, lives.
 //! - [`oracle`] compares two databases page by page.
 //!
@@ -22,6 +23,7 @@ mod program;
 mod programs;
 mod rng;
 mod scratch;
+mod sqlites;
 mod standby;
 pub mod strace;
 mod talk;
@@ -35,6 +37,7 @@ pub use program::Program;
 pub use programs::{python, script, walapply, walship};
 pub use rng::Rng;
 pub use scratch::Scratch;
+pub use sqlites::Sqlite;
 pub use standby::Standby;
 pub use talk::Talk;
 pub use wait::{LONG, until};

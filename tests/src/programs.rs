@@ -38,17 +38,26 @@ fn built() -> &'static Path {
     BUILT.get_or_init(build)
 }
 
-fn build() -> PathBuf {
+/// The target folder.
+pub(crate) fn target() -> PathBuf {
+    profile().parent().expect("the target folder").to_owned()
+}
+
+fn profile() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test executable");
     let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
-    let target = profile.parent().expect("the target folder");
+    profile.to_owned()
+}
+
+fn build() -> PathBuf {
+    let profile = profile();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target);
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target());
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let status = cargo.current_dir(root).status().expect("cargo runs");
     assert!(status.success(), "walship and walapply do not build");
-    profile.to_owned()
+    profile
 }

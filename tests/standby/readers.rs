@@ -1,10 +1,11 @@
-//! Readers of the standby, in other processes and with another SQLite, while segments are applied and the follower is
+//! Readers of the standby, in other processes and with other SQLites, while segments are applied and the follower is
 //! killed again and again: nothing torn, nothing that goes backwards, nothing stale for ever, and never a lock to wait for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Fleet, Ledger, Program, Reading, Rng, Standby, alone, scale, shared};
+use e2e::{Fleet, Ledger, Reading, Rng, Sqlite, Standby, alone, scale, shared};
 use serde_json::{Value, json};
 
 /// Longest read accepted. Readers wait for no lock, so what is left is reading 261 rows, and SQLite's own tries to find a
@@ -30,27 +31,23 @@ fn start_readers(database: &Path) -> [Ledger; 3] {
     [Ledger::read(database, Reading::Fresh), warm, long]
 }
 
-/// Reports of readers that were to see everything up to `commits`.
-fn reports(readers: [Ledger; 3], commits: u64) -> [Value; 3] {
-    let finish = |mut reader: Ledger| {
-        let is_fresh = reader.sees(commits);
-        let report = reader.stop();
-        println!("{report}");
-        assert!(report.get("wrong").is_none(), "a reader saw something wrong: {report}");
-        assert!(is_fresh, "a reader never saw commit {commits}: {report}");
-        report
-    };
-    readers.map(finish)
+/// The report of a reader that was to see everything up to `commits`.
+fn report(mut reader: Ledger, commits: u64) -> Value {
+    let is_fresh = reader.sees(commits);
+    let report = reader.stop();
+    println!("{report}");
+    assert!(report.get("wrong").is_none(), "a reader saw something wrong: {report}");
+    assert!(is_fresh, "a reader never saw commit {commits}: {report}");
+    report
 }
 
-/// Lets the follower live for a random moment, then kills it, again and again; one is left running.
-fn killed_followers(standby: &Standby, rng: &mut Rng, kills: u64) -> Program {
+/// Lets the follower live for a random moment, then kills it, again and again.
+fn kill_followers(standby: &Standby, rng: &mut Rng, kills: u64) {
     for _ in 0..kills {
         let follower = standby.follow();
         std::thread::sleep(Duration::from_millis(60) + rng.moment(Duration::from_millis(500)));
         follower.kill();
     }
-    standby.follow()
 }
 
 /// Every kind of reader, on a database of every kind of change.
@@ -74,11 +71,13 @@ fn readers_see_whole_states_in_order_whatever_moment_the_follower_is_killed() {
         let options = json!({"rate": 150, "seed": seed, "turmoil": turmoil});
         (name, Ledger::write(&fleet.db(name), &options))
     });
-    let follower = killed_followers(&standby, &mut rng, 15 * scale());
+    kill_followers(&standby, &mut rng, 15 * scale());
+    let follower = standby.follow();
     for ((name, writer), readers) in writers.into_iter().zip(readers) {
         let written = writer.stop();
         println!("{name}: {written}");
-        for report in reports(readers, written["commits"].as_u64().expect("a number")) {
+        let commits = written["commits"].as_u64().expect("a number");
+        for report in readers.map(|reader| report(reader, commits)) {
             assert!(
                 report["states"].as_u64() > Some(2),
                 "{name}: it saw hardly anything: {report}"
@@ -92,6 +91,52 @@ fn readers_see_whole_states_in_order_whatever_moment_the_follower_is_killed() {
     assert_eq!(follower.terminate(), 0);
     fleet.finish(shipper);
     standby.assert_equal(&fleet);
+}
+
+/// Old and new SQLites beside each other on one database, each of them on one connection throughout, and each in its turn
+/// on ever new ones. The versions that take part are printed; none of them knows the number in the read-only mark.
+#[test]
+fn every_version_of_sqlite_reads_whole_states_in_order() {
+    let _turn = alone();
+    let mut rng = Rng::seeded("versions");
+    let fleet = Fleet::new("versions", &["a"]).sync_interval("10ms");
+    let standby = Standby::of(&fleet);
+    Ledger::commit(&fleet.db("a"), 1);
+    let shipper = fleet.ship();
+    fleet.await_shipped("a");
+    standby.catch_up();
+    let options = json!({"rate": 100, "seed": rng.below(1 << 30), "turmoil": true});
+    let writer = Ledger::write(&fleet.db("a"), &options);
+
+    let sqlites = Sqlite::all();
+    let reader = |sqlite, reading| {
+        let mut reader = Ledger::read_by(sqlite, &standby.db("a"), reading);
+        assert!(reader.sees(1), "{sqlite:?} does not read: {}", reader.report());
+        reader
+    };
+    let warm: Vec<_> = sqlites.iter().map(|sqlite| reader(sqlite, Reading::Warm)).collect();
+    let mut reports = Vec::new();
+    for sqlite in &sqlites {
+        let fresh = reader(sqlite, Reading::Fresh);
+        kill_followers(&standby, &mut rng, 2 * scale());
+        reports.push(report(fresh, 1));
+    }
+    let follower = standby.follow();
+    let commits = writer.stop()["commits"].as_u64().expect("a number");
+    reports.extend(warm.into_iter().map(|reader| report(reader, commits)));
+    let versions: BTreeSet<_> = reports.iter().map(|report| report["sqlite"].to_string()).collect();
+    println!("versions: {versions:?}");
+    assert!(
+        versions.len() >= 3,
+        "too few versions of SQLite (ci/sqlites fetches them): {versions:?}"
+    );
+    for report in &reports {
+        assert!(report["reads"].as_u64() > Some(10), "it hardly read: {report}");
+        assert_never_held_up(report);
+    }
+    standby.await_equal(&fleet);
+    assert_eq!(follower.terminate(), 0);
+    fleet.finish(shipper);
 }
 
 /// A reader that keeps one transaction open while far more is written than the database is large.
