@@ -3,6 +3,7 @@
 mod asked_bases;
 mod damage;
 mod ddl;
+mod disk_full;
 mod hostile;
 mod lost_state;
 mod new_lives;
