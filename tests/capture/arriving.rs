@@ -1,6 +1,6 @@
 //! Databases that are not there yet, and readers that stay.
 
-use e2e::{App, Fleet, Load, shared};
+use e2e::{App, Fleet, Load, scaled, shared};
 use serde_json::json;
 
 /// The shipper is started first; the databases come later, one of them by way of an empty file.
@@ -50,12 +50,14 @@ fn a_long_reader_delays_neither_shipping_nor_writers() {
     fleet.await_shipped("a");
     let mut reader = App::open(&fleet.db("a"));
     reader.sql("BEGIN; SELECT count(*) FROM load");
-    let heavy = json!({"writers": 2, "rate": 200, "bytes": 20_000, "keep": 200, "seconds": 4 * e2e::scale()});
-    let during = Load::start(&fleet.db("a"), &heavy).finish();
+    let heavy = |transactions: u64, seconds: u64| json!({"writers": 2, "rate": transactions / seconds, "bytes": 20_000, "keep": 200, "seconds": seconds});
+    // 32 MB in the short form, 520 MB in ten minutes in the long one.
+    let options = heavy(scaled(800, 13_000), scaled(4, 600));
+    let during = Load::start(&fleet.db("a"), &options).finish();
     fleet.await_shipped("a");
     let grown = wal_bytes(&fleet);
     reader.sql("COMMIT");
-    let after = Load::start(&fleet.db("a"), &heavy).finish();
+    let after = Load::start(&fleet.db("a"), &heavy(800, 4)).finish();
     fleet.await_shipped("a");
     let last = wal_bytes(&fleet);
     println!("WAL {grown} bytes with a reader, {last} in the end; {during}; {after}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Fleet, Load, Rng, scale, shared};
+use e2e::{Fleet, Load, Rng, is_long, scaled, shared};
 use serde_json::json;
 
 /// Whatever moment a kill hits, the log has no hole, nothing is lost, and no database is uploaded again.
@@ -17,7 +17,7 @@ fn a_killed_shipper_leaves_no_hole_and_restarts_with_what_changed() {
         &fleet.db("a"),
         &json!({"rate": 100, "checkpoint_ms": 150, "seed": rng.below(1 << 30)}),
     );
-    let kills = 30 * scale();
+    let kills = scaled(30, 500);
     for _ in 0..kills {
         let shipper = fleet.ship_unawaited();
         std::thread::sleep(rng.moment(Duration::from_millis(500)));
@@ -36,32 +36,52 @@ fn a_killed_shipper_leaves_no_hole_and_restarts_with_what_changed() {
     );
 }
 
-/// Kills at the n-th system call that changes a file, for every n up to the point where nothing is left to do.
+/// The exit code of a program that a signal ended.
+const KILLED: i32 = -1;
+
+/// System calls at which the shipper is killed.
+const CALLS: [&str; 5] = ["linkat", "fsync", "write", "unlink", "openat"];
+
+/// Kills at the n-th of these calls in a thread: in the short form ten kills, each at a call and an n taken at random; in
+/// the long form at every call, for every n up to the one that is reached no more because nothing is left to do.
 #[test]
 fn a_shipper_killed_at_each_write_to_the_store_goes_on_where_it_stood() {
     let _turn = shared();
     let mut rng = Rng::seeded("kills at writes");
     let fleet = Fleet::new("kills-writes", &["a"]);
     Load::start(&fleet.db("a"), &json!({"rows": 50, "rate": 50, "seconds": 1})).finish();
-    let calls = ["linkat", "fsync", "write", "unlink", "openat"];
-    for round in 0..10 * scale() {
-        let call = calls[(round % calls.len() as u64) as usize];
-        let when = 1 + rng.below(if call == "openat" { 60 } else { 8 });
-        Load::start(&fleet.db("a"), &json!({"rate": 50, "seconds": 0.2, "seed": round})).finish();
-        kill_at(&fleet, call, when);
-        assert_eq!(fleet.ship_once(), 0, "after a kill at {call} number {when}");
-        fleet.assert_restores("a");
+    if is_long() {
+        for call in CALLS {
+            let kills = (1..).take_while(|&when| is_killed_and_goes_on(&fleet, call, when)).count();
+            println!("killed at each of {kills} {call}");
+            assert!(kills > 0, "there was no {call} to be killed at");
+        }
+    } else {
+        for call in CALLS.repeat(2) {
+            let when = 1 + rng.below(if call == "openat" { 60 } else { 8 });
+            is_killed_and_goes_on(&fleet, call, when);
+        }
     }
     fleet.assert_verified();
     assert!(fleet.history().lives("a") == 1, "a restart uploaded the database again");
 }
 
-/// Runs the shipper under strace until the call kills it, or it has shipped everything.
-fn kill_at(fleet: &Fleet, call: &str, when: u64) {
+/// One change, which a shipper is to ship that is killed, and then one that is not. False if the first came to its end.
+fn is_killed_and_goes_on(fleet: &Fleet, call: &str, when: u64) -> bool {
+    Load::start(&fleet.db("a"), &json!({"rate": 50, "seconds": 0.2, "seed": when})).finish();
+    let code = kill_at(fleet, call, when);
+    assert!(matches!(code, KILLED | 0), "exit code {code} at {call} number {when}");
+    assert_eq!(fleet.ship_once(), 0, "after a kill at {call} number {when}");
+    fleet.assert_restores("a");
+    code == KILLED
+}
+
+/// Runs the shipper under strace until the call kills it, or it has shipped everything: its exit code.
+fn kill_at(fleet: &Fleet, call: &str, when: u64) -> i32 {
     let shipper = fleet.replicate(&fleet.config("alpha"));
     let mut command = std::process::Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
     command.args(["-e", &format!("inject={call}:signal=KILL:when={when}")]);
     command.arg(shipper.get_program()).args(shipper.get_args()).arg("--once");
-    fleet.start(command).exit();
+    fleet.start(command).exit()
 }

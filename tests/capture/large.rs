@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use e2e::{App, Fleet, Load, scale, shared};
+use e2e::{App, Fleet, Load, is_long, resident_kib, resident_kib_max, scaled, shared};
 use serde_json::json;
 
 const LOCK_BYTE: u64 = 1 << 30;
@@ -14,7 +14,7 @@ const LOCK_BYTE: u64 = 1 << 30;
 fn a_large_database_gets_its_first_base_under_load() {
     let _turn = shared();
     let fleet = Fleet::new("first-base", &["a"]);
-    let rows = 20_000 * scale();
+    let rows = scaled(20_000, 300_000);
     App::open(&fleet.db("a")).sql(&format!(
         "PRAGMA journal_mode=WAL; CREATE TABLE big(id INTEGER PRIMARY KEY, v BLOB); \
          WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<{rows}) \
@@ -43,25 +43,17 @@ fn a_large_transaction_costs_its_own_size_in_memory_and_only_for_a_while() {
     app.sql("PRAGMA journal_mode=WAL; CREATE TABLE t(v BLOB)");
     let shipper = fleet.ship();
     fleet.await_shipped("a");
-    let megabytes = 120 * scale();
+    let megabytes = scaled(120, 600);
     app.sql(&format!(
         "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<{megabytes}) \
          INSERT INTO t SELECT randomblob(1048576) FROM s"
     ));
     fleet.await_shipped("a");
-    let peak = kilobytes(shipper.pid(), "VmHWM:") / 1024;
+    let peak = resident_kib_max(shipper.pid()) as u64 / 1024;
     println!("{megabytes} MB in one transaction: {peak} MB at the peak");
     assert!(peak < megabytes * 3 / 2 + 50, "{peak} MB for a transaction of {megabytes} MB");
-    e2e::until("memory given back", || {
-        (kilobytes(shipper.pid(), "VmRSS:") / 1024 < 60).then_some(())
-    });
+    e2e::until("memory given back", || (resident_kib(shipper.pid()) / 1024 < 60).then_some(()));
     fleet.finish(shipper);
-}
-
-fn kilobytes(pid: u32, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("its memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 /// A database grows past the lock page, whose bytes no application and no log ever holds.
@@ -69,7 +61,7 @@ fn kilobytes(pid: u32, key: &str) -> u64 {
 fn growth_across_the_lock_page_is_shipped_without_it() {
     let _turn = shared();
     let all = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
-    let sizes = if scale() > 1 { &all[..] } else { &all[6..] };
+    let sizes = if is_long() { &all[..] } else { &all[6..] };
     for &page_size in sizes {
         cross(page_size);
     }

@@ -1,6 +1,6 @@
 //! Transactions that are larger than the cache, that are rolled back, or whose application dies in the middle.
 
-use e2e::{App, Fleet, Rng, scale, shared};
+use e2e::{App, Fleet, Rng, scaled, shared};
 
 /// A cache of a few pages makes SQLite write frames long before COMMIT.
 const SCHEMA: &str = "PRAGMA journal_mode=WAL; PRAGMA cache_size=5; PRAGMA wal_autocheckpoint=0; \
@@ -18,7 +18,7 @@ fn a_spilled_transaction_is_shipped_at_commit_only() {
     app.sql(SCHEMA);
     let shipper = fleet.ship();
     fleet.await_shipped("a");
-    for round in 0..8 * scale() {
+    for round in 0..scaled(8, 200) {
         let before = fleet.history();
         let wal = wal(&fleet);
         app.sql("BEGIN");
@@ -53,7 +53,7 @@ fn a_transaction_whose_application_was_killed_is_never_shipped() {
     App::open(&fleet.db("a")).sql(SCHEMA);
     let shipper = fleet.ship();
     fleet.await_shipped("a");
-    for _ in 0..5 * scale() {
+    for _ in 0..scaled(5, 100) {
         let mut app = App::open(&fleet.db("a"));
         app.sql("PRAGMA cache_size=5; INSERT INTO t(v) VALUES('committed')");
         app.sql("BEGIN; UPDATE t SET v = randomblob(2000)");

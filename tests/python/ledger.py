@@ -30,7 +30,7 @@ READING = {
     "kind": "fresh",
     "hold": 1.0,  # seconds of a long transaction
     "sqlite": "python3",  # which SQLite reads, see sqlites.py
-    "pause": 0,  # seconds between two reads
+    "pause": 0.001,  # seconds between two reads: readers that never rest would leave no time to those who write
 }
 ACCOUNTS, AMOUNT, WIDE = 100, 1000, 160
 SCHEMA = """
@@ -180,6 +180,7 @@ class Reader:
                 raise Wrong(f"a transaction saw {commits} commits, then {again}")
             self.report["reads"] += 1
             self.answer(commits)
+            time.sleep(self.options["pause"])
 
     def read(self):
         began = time.monotonic()

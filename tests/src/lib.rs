@@ -9,14 +9,15 @@
 //! - [`History`] is what the log says: sections, bases, lives.
 //! - [`oracle`] compares two databases page by page.
 //!
-//! Tests wait for events, never for time. Whatever is random comes from a [`Rng`] whose seed is printed. Long tests
-//! multiply what they do by [`scale`]. A failed test keeps its folder and prints where it is.
+//! Tests wait for events, never for time. Whatever is random comes from a [`Rng`] whose seed is printed. How much a long
+//! test does is given as a short and a full amount, see [`scaled`]. A failed test keeps its folder and prints where it is.
 
 mod app;
 mod fleet;
 pub mod forge;
 mod history;
 mod ledger;
+mod memory;
 pub mod objects;
 pub mod oracle;
 mod program;
@@ -34,6 +35,7 @@ pub use app::{App, Load};
 pub use fleet::{Fleet, Shipper};
 pub use history::History;
 pub use ledger::{Ledger, Reading};
+pub use memory::{resident_kib, resident_kib_max};
 pub use program::Program;
 pub use programs::{python, script, walapply, walship};
 pub use rng::Rng;
@@ -42,7 +44,7 @@ pub use small_disk::SmallDisk;
 pub use sqlites::Sqlite;
 pub use standby::Standby;
 pub use talk::Talk;
-pub use wait::{LONG, until};
+pub use wait::until;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -58,9 +60,24 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// How much a long test does: the environment variable `WALSHIP_TEST_SCALE`, 1 where it is not set.
-#[expect(clippy::disallowed_methods, reason = "the one parameter of long tests")]
+/// At this scale every long test does its full amount.
+const FULL_SCALE: u64 = 75;
+
+/// How much a long test does: `short` at scale 1, `full` at scale 75, in proportion between and beyond.
 #[must_use]
-pub fn scale() -> u64 {
-    std::env::var("WALSHIP_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+pub fn scaled(short: u64, full: u64) -> u64 {
+    short + (full - short) * (scale() - 1) / (FULL_SCALE - 1)
+}
+
+/// Whether a test that tries some cases in its short form is to try them all.
+#[must_use]
+pub fn is_long() -> bool {
+    scale() > 1
+}
+
+/// The environment variable `WALSHIP_TEST_SCALE`, 1 where it is not set.
+#[expect(clippy::disallowed_methods, reason = "the one parameter of long tests")]
+fn scale() -> u64 {
+    let given = std::env::var("WALSHIP_TEST_SCALE").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or(1).max(1)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{App, Fleet, Ledger, Reading, Rng, Shipper, Standby, scale, shared, until};
+use e2e::{App, Fleet, Ledger, Reading, Rng, Shipper, Standby, scaled, shared, until};
 use serde_json::json;
 
 /// Writes so many commits into a new database of this page size.
@@ -96,7 +96,9 @@ fn a_follower_killed_while_the_page_size_changes_leaves_a_whole_state() {
     standby.catch_up();
     let mut readers = [(); 2].map(|()| Ledger::read(&standby.db("a"), Reading::Fresh));
     let mut cut_short = 0;
-    for page_size in [8_192, 512, 4_096, 1_024].repeat(usize::try_from(scale()).expect("small")) {
+    for page_size in
+        [8_192, 512, 4_096, 1_024].repeat(usize::try_from(scaled(1, 20)).expect("small"))
+    {
         shipper = change_page_size(&fleet, shipper, page_size);
         let commits = fill(&fleet.db("a"), 4_096, 1);
         fleet.await_shipped("a");

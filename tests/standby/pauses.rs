@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use e2e::{Fleet, Ledger, Reading, Standby, scale, shared};
+use e2e::{Fleet, Ledger, Reading, Standby, scaled, shared};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ fn a_follower_that_slept_applies_what_it_missed_in_few_transactions() {
 
     follower.signal(Signal::STOP);
     let before = fleet.history().last();
-    let options = json!({"commits": 500 * scale(), "rate": 250});
+    let options = json!({"commits": scaled(500, 30_000), "rate": 250});
     let written = Ledger::write(&fleet.db("a"), &options).finish();
     Ledger::commit(&fleet.db("b"), 3);
     fleet.names().iter().for_each(|name| fleet.await_shipped(name));

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use e2e::{Fleet, Ledger, Program, Rng, Standby, python, scale, shared, until};
+use e2e::{Fleet, Ledger, Program, Rng, Standby, python, scaled, shared, until};
 use serde_json::{Value, json};
 
 const TRACED: &str = "trace=openat,pwrite64,write,ftruncate,fsync,fdatasync,rename,renameat,unlink";
@@ -33,13 +33,17 @@ fn whatever_a_power_cut_leaves_is_whole_and_goes_on() {
     fleet.finish(shipper);
 
     let cuts = fleet.scratch.file("cuts");
-    let report =
-        cut(&trace, &standby, &cuts, &json!({"seed": rng.below(1 << 30), "states": 120 * scale()}));
+    let report = cut(
+        &trace,
+        &standby,
+        &cuts,
+        &json!({"seed": rng.below(1 << 30), "states": scaled(120, 4_000)}),
+    );
     println!("{report}");
     let commits = report["commits"].as_array().expect("commits");
     assert!(commits.len() > 3, "the cuts show hardly anything: {report}");
     let states = report["states"].as_u64().expect("a number");
-    for _ in 0..8 * scale() {
+    for _ in 0..scaled(8, 200) {
         let state = cuts.join(rng.below(states).to_string());
         let after = Standby::over(&state, &fleet.store());
         after.catch_up();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Fleet, Ledger, Reading, Rng, Sqlite, Standby, alone, scale, shared};
+use e2e::{Fleet, History, Ledger, Reading, Rng, Sqlite, Standby, alone, scaled, shared};
 use serde_json::{Value, json};
 
 /// Longest read accepted. Readers wait for no lock, so what is left is reading 261 rows, and SQLite's own tries to find a
@@ -71,7 +71,10 @@ fn readers_see_whole_states_in_order_whatever_moment_the_follower_is_killed() {
         let options = json!({"rate": 150, "seed": seed, "turmoil": turmoil});
         (name, Ledger::write(&fleet.db(name), &options))
     });
-    kill_followers(&standby, &mut rng, 15 * scale());
+    kill_followers(&standby, &mut rng, scaled(15, 500));
+    while History::last_of(&fleet.store()).is_some_and(|last| last.get() < scaled(50, 10_000)) {
+        kill_followers(&standby, &mut rng, 1);
+    }
     let follower = standby.follow();
     for ((name, writer), readers) in writers.into_iter().zip(readers) {
         let written = writer.stop();
@@ -118,7 +121,7 @@ fn every_version_of_sqlite_reads_whole_states_in_order() {
     let mut reports = Vec::new();
     for sqlite in &sqlites {
         let fresh = reader(sqlite, Reading::Fresh);
-        kill_followers(&standby, &mut rng, 2 * scale());
+        kill_followers(&standby, &mut rng, scaled(2, 40));
         reports.push(report(fresh, 1));
     }
     let follower = standby.follow();
@@ -155,8 +158,10 @@ fn a_reader_of_one_long_transaction_neither_stops_the_follower_nor_sees_it_at_wo
     let mut witness = Ledger::read(&standby.db("a"), Reading::Fresh);
     assert!(witness.sees(commits));
 
-    // 40 kB a commit, so about 40 MB in the short form.
-    let options = json!({"commits": 1_000 * scale(), "bytes": 40_000, "rate": 300, "keep": 50});
+    // 40 kB a commit: 40 MB in the short form, 520 MB in ten minutes in the long one.
+    let (commits, seconds) = (scaled(1_000, 13_000), scaled(4, 600));
+    let options =
+        json!({"commits": commits, "bytes": 40_000, "rate": commits / seconds, "keep": 50});
     let written = Ledger::write(&fleet.db("a"), &options).finish();
     let commits = written["commits"].as_u64().expect("a number");
     assert!(witness.sees(commits), "the follower did not go on beside the long reader");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Fleet, Ledger, Program, Reading, Rng, Standby, alone, scale};
+use e2e::{Fleet, Ledger, Program, Reading, Rng, Standby, alone, scaled};
 use serde_json::json;
 
 const NAMES: [&str; 4] = ["calm", "wild", "heavy", "rare"];
@@ -54,7 +54,7 @@ fn both_sides_are_equal_whatever_is_killed_whenever() {
     let mut readers = NAMES.map(|name| Ledger::read(&standby.db(name), Reading::Fresh));
     let (mut shipper, mut follower) = (fleet.ship_unawaited(), standby.follow());
     let (began, mut kills) = (Instant::now(), [0; 3]);
-    while began.elapsed() < Duration::from_secs(12 * scale()) {
+    while began.elapsed() < Duration::from_secs(scaled(12, 600)) {
         std::thread::sleep(rng.moment(Duration::from_millis(500)));
         let whom = usize::try_from(rng.below(3)).expect("small");
         kills[whom] += 1;
