@@ -16,8 +16,12 @@ use crate::world::{Scratch, World, notes, single};
 /// After the last upload, before anything counts: caches are written, the follower slows down.
 const SETTLE: Duration = Duration::from_secs(5);
 const DATABASE_BYTES: u64 = 64 << 10;
+/// For each hundred databases.
 const SHARE_MAX_PERCENT: f64 = 0.1;
+/// With up to a hundred databases.
 const RESIDENT_MB_MAX: f64 = 40.0;
+/// For each further one.
+const RESIDENT_MB_EACH_MAX: f64 = 0.1;
 const DESCRIPTORS_MAX: f64 = 4.0;
 
 pub(crate) fn run(args: &IdleArgs) -> Result<Report, Failure> {
@@ -52,6 +56,22 @@ struct Cost {
 struct Idle {
     costs: [Cost; 2],
     written: Size,
+}
+
+/// What so many idle databases may cost the shipper.
+struct Budget {
+    percent: f64,
+    resident_mb: f64,
+}
+
+impl Budget {
+    fn of(databases: u32) -> Self {
+        let (hundreds, further) = (f64::from(databases) / 100.0, databases.saturating_sub(100));
+        Self {
+            percent: SHARE_MAX_PERCENT * hundreds.max(1.0),
+            resident_mb: RESIDENT_MB_MAX + RESIDENT_MB_EACH_MAX * f64::from(further),
+        }
+    }
 }
 
 fn observe(
@@ -95,8 +115,9 @@ fn figures(idle: &Idle, args: &IdleArgs) -> Vec<Figure> {
     let percent = |cost: &Cost, name: &str| {
         Some(Figure::new(format!("{name}: share of a core"), cost.percent?, "%"))
     };
-    figures.extend(percent(shipper, "shipper").map(|figure| figure.at_most(SHARE_MAX_PERCENT)));
-    figures.extend(memory(shipper, "shipper").map(|figure| figure.at_most(RESIDENT_MB_MAX)));
+    let budget = Budget::of(args.databases);
+    figures.extend(percent(shipper, "shipper").map(|figure| figure.at_most(budget.percent)));
+    figures.extend(memory(shipper, "shipper").map(|figure| figure.at_most(budget.resident_mb)));
     figures.extend(descriptors(shipper, "shipper", args));
     figures.push(Figure::new("store: objects written", idle.written.files as f64, "").at_most(0.0));
     figures.extend(lists(shipper, "shipper").map(|figure| figure.at_most(0.0)));
