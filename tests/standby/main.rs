@@ -11,4 +11,5 @@ mod pauses;
 mod power;
 mod readers;
 mod silent;
+mod strangers;
 mod strays;

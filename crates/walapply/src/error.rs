@@ -53,6 +53,12 @@ pub enum ApplyError {
         "{0}: not a regular file; refusing to follow it: remove the link or whatever else stands at this path"
     )]
     NotAFile(PathBuf),
+    /// Content that this standby has not made stands where a database of it belongs.
+    #[error(
+        "{0}: not this standby's file, so it is left as it is and the database is not followed: move it away, with its \
+         -wal, and the standby's copy is made here; or give the standby another dir"
+    )]
+    NotOurs(PathBuf),
     /// The content of a database is not what the log says it is.
     #[error("{path}: checksum {actual} {when}, the log says {expected}")]
     Checksum {
@@ -122,6 +128,8 @@ pub enum Remedy {
     Rebuild,
     /// The stored objects are damaged or missing: nothing local helps until there is a newer base.
     Distrust,
+    /// What is there is somebody else's: left alone until it is gone.
+    Leave,
     /// Nothing will help: the program or its settings are wrong.
     Stop,
 }
@@ -145,6 +153,7 @@ impl ApplyError {
             Self::Busy { .. } | Self::File { .. } | Self::Gone(_) => Remedy::Wait,
             Self::Sqlite { code, .. } => sqlite_remedy(*code),
             Self::NotAFile(_) => Remedy::Wait,
+            Self::NotOurs(_) => Remedy::Leave,
             Self::Checksum { .. } | Self::Tampered { .. } | Self::Moved(_) => Remedy::Rebuild,
             Self::Corrupt { .. } | Self::Missing(_) => Remedy::Distrust,
             Self::Log(error) => class_remedy(ExitCode::from_number(error.exit_code())),

@@ -207,8 +207,12 @@ impl Follower {
         let is_corrupt = unhealthy.iter().any(|(condition, _)| is_damage(*condition));
         let exit = if is_corrupt { ExitCode::Corrupt } else { ExitCode::Failed };
         let reasons: Vec<String> = unhealthy.into_iter().map(|(_, reason)| reason).collect();
-        Err(Failure::new(exit, format!("not everything could be applied: {}", reasons.join("; ")))
-            .hint("`walapply verify` tells which objects of the store are damaged, `walship snapshot NAME` on the primary makes a newer base"))
+        let failure =
+            Failure::new(exit, format!("not everything could be applied: {}", reasons.join("; ")));
+        Err(match is_corrupt {
+            true => failure.hint("`walapply verify` tells which objects of the store are damaged, `walship snapshot NAME` on the primary makes a newer base"),
+            false => failure,
+        })
     }
 }
 

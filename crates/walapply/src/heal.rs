@@ -17,6 +17,7 @@ use store::clock::Clock;
 
 use crate::error::ApplyError;
 use crate::image::PageSource;
+use crate::replica::own::Held;
 use crate::replica::{Applied, Feed, Found, Replica, Sink, Target, evidence, files, install};
 
 /// Where a standby database and what belongs to it lie.
@@ -59,14 +60,16 @@ pub(crate) struct Rebuilt {
     pub(crate) evidence: Option<PathBuf>,
 }
 
-/// Makes the file what `source` says. No connection of ours to it may be open.
+/// Makes the file what `source` says. No connection of ours to it may be open, and it must have been found to be ours.
 ///
 /// With `is_unexplained`, images that are overwritten are kept as evidence.
 pub(crate) fn rebuild(
     place: &Place,
+    held: Held,
     source: &PageSource,
     is_unexplained: bool,
 ) -> Result<Rebuilt, ApplyError> {
+    held.check_unchanged(&place.path)?;
     let facts = source.facts();
     let target = Target {
         before: None,
@@ -75,7 +78,7 @@ pub(crate) fn rebuild(
         label: facts.changed.map_or_else(|| "its base".to_owned(), |seq| format!("seq {seq}")),
         keeps_overwritten: is_unexplained,
     };
-    let work = Work { place, source, target };
+    let work = Work { place, held, source, target };
     match Replica::open(&place.path)? {
         Found::Ready(replica) if replica.page_size() == facts.page_size => {
             work.repair(replica, Manner::Repaired)
@@ -92,6 +95,7 @@ pub(crate) fn rebuild(
 
 struct Work<'a> {
     place: &'a Place,
+    held: Held,
     source: &'a PageSource,
     target: Target,
 }
@@ -129,7 +133,7 @@ impl Work<'_> {
         let prepared = self.prepare(&mut self.feed())?;
         // Companions without their database would be taken for the new one's.
         let stray = files::companions_present(&self.place.path)?;
-        let evidence = if stray { Some(self.move_aside()?) } else { None };
+        let evidence = if stray { Some(self.move_aside(files::COMPANIONS)?) } else { None };
         let pages_written = prepared.pages_written;
         prepared.place()?;
         Ok(Rebuilt { replica: self.reopen()?, manner: Manner::Installed, pages_written, evidence })
@@ -149,19 +153,28 @@ impl Work<'_> {
     fn replace_broken(&self, error: &ApplyError) -> Result<Rebuilt, ApplyError> {
         tracing::warn!(db = %self.place.name, %error, "the standby's file is no database: it is replaced");
         let prepared = self.prepare(&mut self.feed())?;
-        let evidence = self.move_aside()?;
+        // The database first: companions without their database are harmless, a database without its -wal may not be.
+        let evidence = self.move_aside([""].into_iter().chain(files::COMPANIONS))?;
         let pages_written = prepared.pages_written;
         prepared.place()?;
         let evidence = Some(evidence);
         Ok(Rebuilt { replica: self.reopen()?, manner: Manner::Replaced, pages_written, evidence })
     }
 
+    /// Takes as long as writing all pages: what lies at the place may be another file afterwards.
     fn prepare(&self, feed: &mut Feed<'_>) -> Result<install::Prepared, ApplyError> {
-        install::prepare(&self.place.path, self.source.facts().page_size, &self.target, feed)
+        let (path, page_size) = (&self.place.path, self.source.facts().page_size);
+        let prepared = install::prepare(path, page_size, &self.target, feed)?;
+        self.held.check_unchanged(path)?;
+        Ok(prepared)
     }
 
-    fn move_aside(&self) -> Result<PathBuf, ApplyError> {
-        evidence::move_aside(&self.place.state_dir, &self.place.name, self.now(), &self.place.path)
+    fn move_aside(
+        &self,
+        endings: impl IntoIterator<Item = &'static str>,
+    ) -> Result<PathBuf, ApplyError> {
+        let Place { name, path, state_dir, .. } = self.place;
+        evidence::move_aside(state_dir, name, self.now(), path, endings)
     }
 
     fn reopen(&self) -> Result<Box<Replica>, ApplyError> {

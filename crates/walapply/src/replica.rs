@@ -19,6 +19,7 @@ mod drift;
 pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod install;
+pub(crate) mod own;
 pub(crate) mod sidecar;
 mod staged;
 pub(crate) mod watch;
@@ -241,7 +242,10 @@ impl Replica {
     fn check_outline(&mut self, target: &Target) -> Result<(), ApplyError> {
         let checker = match self.checker.take() {
             Some(checker) => checker,
-            None => Checker::open(&self.path)?,
+            None => {
+                self.check_identity()?;
+                Checker::open(&self.path)?
+            }
         };
         let outline = self.checker.insert(checker).outline()?;
         if outline.is_marked() && outline.pages == target.pages {

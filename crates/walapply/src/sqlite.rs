@@ -8,6 +8,7 @@
 
 mod applier;
 mod checker;
+mod immutable;
 
 use std::ffi::{CStr, c_int};
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::error::ApplyError;
 
 pub(crate) use applier::Applier;
 pub(crate) use checker::Checker;
+pub(crate) use immutable::header_in_file;
 
 /// The read-only mark: file-format write version 3, which no SQLite can write (sqlite.org/fileformat2.html, 1.3.3).
 pub(crate) const MARK_WRITE_VERSION: u8 = 3;
@@ -36,6 +38,12 @@ const ENCODING_AT: usize = 56;
 const VERSION_MIN: c_int = 3_051_003;
 /// Longest wait of one SQLite call for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a page 1 carries the read-only mark, and is one of WAL mode.
+pub(crate) fn has_mark(page_one: &[u8]) -> bool {
+    page_one.get(WRITE_VERSION_AT..WRITE_VERSION_AT + 2)
+        == Some(&[MARK_WRITE_VERSION, WAL_READ_VERSION])
+}
 
 /// Proves that the SQLite in this program can do what applying needs.
 ///

@@ -125,7 +125,10 @@ impl Schedule {
 pub(super) fn work(queue: &Receiver<Request>, reports: &Sender<Finished>) {
     while let Ok(request) = queue.recv() {
         let began = Instant::now();
-        let run = || Checker::open(&request.path)?.checkpoint_passive();
+        let run = || match request.watch.is_there() {
+            true => Checker::open(&request.path)?.checkpoint_passive(),
+            false => Err(ApplyError::Moved(request.path.clone())),
+        };
         let result = request.watch.checkpoint(run);
         let checkpointed = Checkpointed { request, result, took: began.elapsed() };
         if reports.send(Finished::Checkpoint(checkpointed)).is_err() {

@@ -232,9 +232,10 @@ impl Fleet {
 
     /// Whether every database that can has everything read so far.
     fn is_caught_up(&self) -> bool {
+        let cannot = |condition| matches!(condition, Condition::Corrupt | Condition::Foreign);
         self.members
             .values()
-            .all(|member| member.track.is_caught_up() || member.condition() == Condition::Corrupt)
+            .all(|member| member.track.is_caught_up() || cannot(member.condition()))
     }
 
     /// Whether the end of the log was reached and nothing is left to do that can be done.

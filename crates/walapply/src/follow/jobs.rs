@@ -4,7 +4,8 @@
 //! across threads, and two jobs never work on one database.
 //!
 //! What must happen before what, in an apply: the sidecar's ceiling is raised, then the transaction begins. A crash at any point
-//! leaves the file in the state before or after the batch, and the sidecar names both.
+//! leaves the file in the state before or after the batch, and the sidecar names both. A file is found to be ours before it
+//! is opened (Invariant O1 of `replica::own`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::error::{ApplyError, Remedy};
 use crate::heal::{self, Manner, Place};
 use crate::image;
 use crate::replace::RealDisk;
+use crate::replica::own::{self, FileId};
 use crate::replica::sidecar::{self, Sidecar};
 use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files, install};
 
@@ -143,6 +145,7 @@ impl Hands<'_> {
             install::move_database(former, &self.place.path)?;
         }
         self.sidecar = sidecar::read(&self.sidecar_path());
+        let held = own::check(&self.place.path, self.sidecar.file)?;
         match Replica::open(&self.place.path)? {
             Found::Ready(replica) => self.replica = Some(replica),
             Found::Absent if !self.is_live() => files::placeholder(&self.place.path)?,
@@ -150,6 +153,9 @@ impl Hands<'_> {
             Found::Broken(error) => {
                 tracing::warn!(db = %self.place.name, %error, "the standby's file is no database")
             }
+        }
+        if held.has_content {
+            self.sidecar.file = FileId::of(&self.place.path)?;
         }
         Ok(Done::Opened)
     }
@@ -205,12 +211,17 @@ impl Hands<'_> {
             files::placeholder(&self.place.path)?;
             return Ok(Done::Emptied);
         };
+        // Before anything is read from the store: whatever is not ours may stay for long.
+        own::check(&self.place.path, self.sidecar.file)?;
         let Tools { store, budget } = self.tools;
         let opened = image::open_all(store, &self.cut.catalogue, &[self.db], at, budget);
         let source = opened.into_iter().next().expect("BUG: one database was asked for").source?;
-        self.raise_ceiling(at)?;
-        let rebuilt = heal::rebuild(self.place, &source, is_unexplained)?;
+        let held = own::check(&self.place.path, self.sidecar.file)?;
+        self.remember_file(at)?;
+        let rebuilt = heal::rebuild(self.place, held, &source, is_unexplained);
+        let rebuilt = rebuilt.inspect_err(|error| self.forget_file(error))?;
         self.replica = Some(rebuilt.replica);
+        self.remember_file(at)?;
         let facts = source.facts();
         Ok(Done::Rebuilt {
             at: Some(at),
@@ -228,13 +239,33 @@ impl Hands<'_> {
     }
 
     fn raise_ceiling(&mut self, seq: Seq) -> Result<(), ApplyError> {
-        let raised = Sidecar {
+        self.write_sidecar(Sidecar {
             incarnation: self.cut.incarnation,
-            floor: self.sidecar.floor,
             ceiling: self.sidecar.ceiling.max(Some(seq)),
-        };
-        sidecar::write(&RealDisk, &self.sidecar_path(), &raised)?;
-        self.sidecar = raised;
+            ..self.sidecar
+        })
+    }
+
+    /// Raises the ceiling and writes down which file is ours, for as long as the mark may be off it.
+    fn remember_file(&mut self, seq: Seq) -> Result<(), ApplyError> {
+        self.sidecar.file = FileId::of(&self.place.path)?;
+        self.raise_ceiling(seq)?;
+        if self.sidecar.file.is_some() { sidecar::sync(&self.sidecar_path()) } else { Ok(()) }
+    }
+
+    /// What was remembered is not ours after all: it has come by content between two looks.
+    fn forget_file(&mut self, error: &ApplyError) {
+        if matches!(error, ApplyError::NotOurs(_)) {
+            self.sidecar.file = None;
+            if let Err(error) = self.write_sidecar(self.sidecar) {
+                tracing::error!(db = %self.place.name, %error, "cannot write the sidecar");
+            }
+        }
+    }
+
+    fn write_sidecar(&mut self, sidecar: Sidecar) -> Result<(), ApplyError> {
+        sidecar::write(&RealDisk, &self.sidecar_path(), &sidecar)?;
+        self.sidecar = sidecar;
         Ok(())
     }
 
@@ -276,6 +307,7 @@ fn undone(error: ApplyError) -> Box<Undone> {
     let trouble = match error.remedy() {
         Remedy::Wait => Trouble::Wait,
         Remedy::Rebuild => Trouble::Rebuild,
+        Remedy::Leave => Trouble::Foreign,
         Remedy::Distrust | Remedy::Stop => Trouble::Distrust,
     };
     Box::new(Undone { error, trouble, evidence: None, unapplied: Vec::new() })

@@ -206,10 +206,13 @@ impl Member {
                 tracing::error!(%db, %error, "damaged in the store: waiting for a newer base; `walship snapshot NAME` on the primary makes one now")
             }
             Trouble::Wait if is_new => tracing::warn!(%db, %error, "cannot go on yet"),
+            Trouble::Foreign if is_new => tracing::error!(%db, %error, "not followed"),
             Trouble::Rebuild => {
                 tracing::warn!(%db, %error, evidence = kept, "the standby's file must be rebuilt")
             }
-            Trouble::Distrust | Trouble::Wait => tracing::debug!(%db, %error, "still not"),
+            Trouble::Distrust | Trouble::Wait | Trouble::Foreign => {
+                tracing::debug!(%db, %error, "still not")
+            }
         }
         self.detail = Some(text);
         self.track.failed(trouble, unapplied, now);

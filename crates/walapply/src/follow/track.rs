@@ -25,6 +25,8 @@ pub(crate) const QUEUE_BYTES_MAX: u64 = 96 << 20;
 /// First pause after a failed job; it doubles up to [`RETRY_PAUSE_MAX_MS`].
 const RETRY_PAUSE_MS: u64 = 250;
 const RETRY_PAUSE_MAX_MS: u64 = 30_000;
+/// Longest pause before another look at a file that is not ours, which costs next to nothing.
+const FOREIGN_PAUSE_MAX_MS: u64 = 2_000;
 
 /// One section of the log for this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub(crate) enum Trouble {
     Rebuild,
     /// The stored objects are damaged.
     Distrust,
+    /// What lies at its place is not ours.
+    Foreign,
 }
 
 /// What an operator sees.
@@ -106,6 +110,8 @@ pub enum Condition {
     Corrupt,
     /// An object of the log that cannot be read may have changed it: as it was before, until the log tells.
     Doubtful,
+    /// A file that is not this standby's stands at its place, and is left as it is.
+    Foreign,
     /// It has no content on the primary, or not any more.
     Empty,
 }
@@ -445,6 +451,10 @@ impl<P> Track<P> {
     /// A job failed; `unapplied` are its links.
     pub(crate) fn failed(&mut self, trouble: Trouble, unapplied: Vec<Link<P>>, now: Millis) {
         let was_following = self.stage == Stage::Following;
+        if trouble == Trouble::Foreign {
+            // It may stay for days; what comes meanwhile is in the store.
+            self.drop_queue();
+        }
         self.is_busy = false;
         self.running_to = None;
         self.running_from = None;
@@ -452,7 +462,9 @@ impl<P> Track<P> {
         self.trouble = Some(trouble);
         self.failures = self.failures.saturating_add(1);
         let pause = RETRY_PAUSE_MS << self.failures.saturating_sub(1).min(7);
-        self.retry_at = now.offset(pause.min(RETRY_PAUSE_MAX_MS).cast_signed());
+        let longest =
+            if trouble == Trouble::Foreign { FOREIGN_PAUSE_MAX_MS } else { RETRY_PAUSE_MAX_MS };
+        self.retry_at = now.offset(pause.min(longest).cast_signed());
         if was_following && trouble == Trouble::Wait {
             self.queued_bytes += unapplied.iter().map(|link| link.bytes).sum::<u64>();
             unapplied.into_iter().rev().for_each(|link| self.queue.push_front(link));
@@ -478,6 +490,7 @@ impl<P> Track<P> {
         match (self.trouble, self.stage) {
             (Some(Trouble::Distrust), _) => Condition::Corrupt,
             (Some(Trouble::Wait), _) => Condition::Waiting,
+            (Some(Trouble::Foreign), _) => Condition::Foreign,
             (_, Stage::Following | Stage::Placeholder | Stage::Searching(_))
                 if self.doubt.is_some() =>
             {

@@ -32,16 +32,16 @@ pub(crate) fn keep(
     Ok(folder)
 }
 
-/// Moves a file that cannot be read, and what lies beside it, out of the way. (the folder)
+/// Moves what lies at a path with one of these endings out of the way. (the folder)
 pub(crate) fn move_aside(
     state_dir: &Path,
     name: &Name,
     now: Millis,
     path: &Path,
+    endings: impl IntoIterator<Item = &'static str>,
 ) -> Result<PathBuf, ApplyError> {
     let folder = folder(state_dir, name, now)?;
-    // The database first: companions without their database are harmless, a database without its -wal may not be.
-    for ending in [""].into_iter().chain(files::COMPANIONS) {
+    for ending in endings {
         let from = files::companion(path, ending);
         let to = folder.join(format!("{}.db{ending}", name.as_str()));
         move_file(&from, &to)?;

@@ -1,8 +1,8 @@
 //! Putting a whole database file in place: the first base, a new page size, a file beyond repair.
 //!
 //! A file is written beside its place, checked, and synced; its first page carries the read-only mark from the beginning.
-//! Where nothing stands it is renamed into place; a crash before that leaves `.NAME.db.installing`, which the next
-//! installation removes.
+//! Where nothing stands it is linked into place, which never takes the place of another file; a crash before that leaves
+//! `.NAME.db.installing`, which the next installation removes.
 //!
 //! An existing database keeps its file, and is given the new content while no other connection reads it; see
 //! `sqlite::exchange`. Whoever opened it before and reads afterwards sees the new content. Where the page size is the same
@@ -11,12 +11,13 @@
 //! A 0-byte file is not replaced at all but grown in place: a reader that has it open finds the content there.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use segment::{PageHashes, PageNo, PageSize, page_hash};
 
-use super::{Feed, Target, files, marked};
+use super::{Feed, Target, files, marked, own};
 use crate::error::ApplyError;
 use crate::sqlite::Checker;
 
@@ -79,11 +80,17 @@ pub(crate) fn ensure_unread(path: &Path) -> Result<(), ApplyError> {
 }
 
 impl Prepared {
-    /// Puts the file where there is none.
+    /// Puts the file where there is none; what has come there meanwhile stays.
     pub(crate) fn place(self) -> Result<(), ApplyError> {
-        fs::rename(&self.temporary, &self.path)
-            .map_err(ApplyError::file(&self.path, "putting in place"))?;
-        files::sync_folder(&self.path)
+        let linked = fs::hard_link(&self.temporary, &self.path);
+        files::remove(&self.temporary)?;
+        match linked {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(ApplyError::NotOurs(self.path))
+            }
+            Err(error) => Err(ApplyError::file(self.path, "putting in place")(error)),
+            Ok(()) => files::sync_folder(&self.path),
+        }
     }
 
     /// Gives a readable database this content, unless somebody reads it ([`ApplyError::Busy`]). Others wait for as
@@ -96,12 +103,16 @@ impl Prepared {
 
 /// Gives a database another name in the same folder, unless somebody reads it ([`ApplyError::Busy`]).
 ///
-/// Nothing happens where there is no file, or where the new name is taken: then that file's content decides.
+/// Nothing happens where there is no file of ours, or where the new name is taken: then that file's content decides.
 pub(crate) fn move_database(from: &Path, to: &Path) -> Result<(), ApplyError> {
     let is_empty = match files::length(from)? {
         None => return Ok(()),
         Some(length) => length == 0,
     };
+    if let Err(error) = own::check(from, None) {
+        tracing::warn!(%error, "not renamed");
+        return Ok(());
+    }
     if files::length(to)?.is_some() {
         tracing::warn!(from = %from.display(), to = %to.display(), "not renamed: there is a file already");
         return Ok(());

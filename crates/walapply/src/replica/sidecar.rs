@@ -5,8 +5,11 @@
 //! restart the file holds some state in between, and its checksum tells which; should it match none, all of (floor, ceiling]
 //! is replayed as one transaction. Losing the file costs reading, never correctness.
 //!
+//! `file`: which file is ours, where the mark may be off it for a moment, or be taken off by others; see `own`.
+//!
 //! A crash leaves the old content or the new (Invariant W1 of `replace`). It is not synced: after a power cut it may be
-//! old, which only makes the search longer, or cut short, which counts as none.
+//! old, which only makes the search longer, or cut short, which counts as none. Before we take the mark off a file
+//! ourselves, it is ([`sync`]).
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -15,10 +18,12 @@ use std::path::{Path, PathBuf};
 use segment::{Incarnation, Name, Seq};
 use serde::{Deserialize, Serialize};
 
+use super::files;
+use super::own::FileId;
 use crate::error::ApplyError;
 use crate::replace::{self, Disk};
 
-/// A sidecar is some 150 bytes; more is not ours.
+/// A sidecar is some 250 bytes; more is not ours.
 const BYTES_MAX: u64 = 4_096;
 
 /// The content of a sidecar.
@@ -30,6 +35,9 @@ pub(crate) struct Sidecar {
     pub(crate) floor: Option<Seq>,
     /// Perhaps in the file.
     pub(crate) ceiling: Option<Seq>,
+    /// The file itself; `None` where the mark alone tells that it is ours.
+    #[serde(default)]
+    pub(crate) file: Option<FileId>,
 }
 
 /// Where the sidecar of `name` lies.
@@ -57,8 +65,15 @@ pub(crate) fn read(path: &Path) -> Sidecar {
 
 /// Replaces a sidecar.
 pub(crate) fn write(disk: &impl Disk, path: &Path, sidecar: &Sidecar) -> Result<(), ApplyError> {
-    let text = serde_json::to_vec(sidecar).expect("BUG: three optional ids can be written as JSON");
+    let text = serde_json::to_vec(sidecar).expect("BUG: a few optional ids can be written as JSON");
     replace::json(disk, path, &text)
+}
+
+/// Makes what was written last survive a power cut.
+pub(crate) fn sync(path: &Path) -> Result<(), ApplyError> {
+    let synced = fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(ApplyError::file(path, "syncing"))?;
+    files::sync_folder(path)
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Watch {
     path: PathBuf,
+    inode: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -75,8 +76,14 @@ impl Watch {
     /// Begins to watch; the caller reads all of the file afterwards.
     pub(crate) fn new(path: &Path) -> Self {
         let known = Stamp::of(path).ok();
+        let inode = known.map(|stamp| stamp.inode);
         let state = State { known, again: Again::No, is_running: false, runs: 0 };
-        Self { path: path.to_owned(), state: Mutex::new(state) }
+        Self { path: path.to_owned(), inode, state: Mutex::new(state) }
+    }
+
+    /// Whether the file at the path is still the one that is watched.
+    pub(crate) fn is_there(&self) -> bool {
+        Stamp::of(&self.path).ok().map(|stamp| stamp.inode) == self.inode
     }
 
     /// What a look begins with. Nothing can be said while a checkpoint of ours writes.

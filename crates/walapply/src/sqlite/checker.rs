@@ -13,9 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use segment::PageSize;
 
-use super::{
-    BUSY_TIMEOUT, MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT, message, sqlite,
-};
+use super::{BUSY_TIMEOUT, has_mark, message, sqlite};
 use crate::error::ApplyError;
 
 /// Longest wait for other connections to close; whoever wants the database alone asks again later.
@@ -43,8 +41,7 @@ pub(crate) struct Outline {
 impl Outline {
     /// Whether the read-only mark stands in the header, and the file is in WAL mode.
     pub(crate) fn is_marked(&self) -> bool {
-        self.header.get(WRITE_VERSION_AT..WRITE_VERSION_AT + 2)
-            == Some(&[MARK_WRITE_VERSION, WAL_READ_VERSION])
+        has_mark(&self.header)
     }
 }
 

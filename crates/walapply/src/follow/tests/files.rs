@@ -4,10 +4,14 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::AtomicU32;
 
+use segment::{Name, PageSize};
 use store::{Fault, Faulty, Operation, Request, StoreError};
 
 use super::*;
-use crate::replica::files;
+use crate::replace::RealDisk;
+use crate::replica::own::FileId;
+use crate::replica::sidecar::{self, Sidecar};
+use crate::replica::{files, install};
 use crate::testing::{Rng, scale};
 
 fn evidence(standby: &Standby) -> Vec<PathBuf> {
@@ -126,26 +130,87 @@ fn a_repair_fetches_only_what_differs() {
     assert!(ranges.load(Ordering::SeqCst) <= 6, "{ranges:?}");
 }
 
+/// A database of somebody else with all that belongs to it, as it is after its last writer was killed.
+fn foreign(folder: &Path) -> PathBuf {
+    let path = folder.join("foreign.db");
+    let writer = Connection::open(&path).unwrap();
+    let sql = "PRAGMA journal_mode=WAL; CREATE TABLE alien(x); INSERT INTO alien VALUES(1)";
+    writer.execute_batch(sql).unwrap();
+    let killed = folder.join("killed.db");
+    for ending in ["", "-wal"] {
+        fs::copy(files::companion(&path, ending), files::companion(&killed, ending)).unwrap();
+    }
+    killed
+}
+
 #[test]
-fn a_stale_wal_beside_a_missing_file_is_not_mixed_in() {
+fn a_strangers_wal_beside_a_missing_file_is_neither_mixed_in_nor_moved() {
     let shop = shop();
     let standby = Standby::of(&shop);
     fs::create_dir_all(standby.path("ledger").parent().unwrap()).unwrap();
-    let stale = standby.folder.path().join("stale.db");
-    let other = Connection::open(&stale).unwrap();
-    other
-        .execute_batch(
-            "PRAGMA journal_mode=WAL; CREATE TABLE alien(x); INSERT INTO alien VALUES(1)",
-        )
-        .unwrap();
-    fs::copy(
-        standby.folder.path().join("stale.db-wal"),
-        standby.path("ledger").with_extension("db-wal"),
-    )
-    .unwrap();
+    let (foreign, wal) =
+        (foreign(standby.folder.path()), files::companion(&standby.path("ledger"), "-wal"));
+    fs::copy(files::companion(&foreign, "-wal"), &wal).unwrap();
+    let before = fs::read(&wal).unwrap();
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Failed);
+    assert!(failure.to_string().contains("not this standby's file"), "{failure}");
+    assert!(!standby.path("ledger").exists());
+    assert!(before == fs::read(&wal).unwrap());
+    fs::remove_file(&wal).unwrap();
     standby.once(&shop).unwrap();
     standby.assert_equals(&shop);
-    assert_eq!(evidence(&standby).len(), 1);
+    assert_eq!(evidence(&standby).len(), 0);
+}
+
+#[test]
+fn a_database_that_takes_the_place_of_ours_while_it_runs_is_left_alone_until_it_goes() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let running = standby.start(&shop);
+    running.until_applied(shop.last());
+    let (path, foreign) = (standby.path("ledger"), foreign(standby.folder.path()));
+    for ending in ["-shm", "-wal"] {
+        let _ = fs::remove_file(files::companion(&path, ending));
+    }
+    let bytes =
+        |path: &Path| ["", "-wal"].map(|end| fs::read(files::companion(path, end)).unwrap());
+    let before = bytes(&foreign);
+    for end in ["", "-wal"] {
+        fs::rename(files::companion(&foreign, end), files::companion(&path, end)).unwrap();
+    }
+    change(&mut shop);
+    let told = running.until_condition("ledger", Condition::Foreign);
+    assert!(told.detail.as_ref().unwrap().contains("move it away"), "{told:?}");
+    running.until_condition("notes", Condition::Live);
+    change(&mut shop);
+    assert!(before == bytes(&path));
+    for ending in ["", "-wal"] {
+        fs::remove_file(files::companion(&path, ending)).unwrap();
+    }
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+    assert_eq!(evidence(&standby).len(), 0);
+}
+
+/// An empty file is a database without the mark for a moment, before its first content is committed.
+#[test]
+fn a_crash_while_an_empty_file_is_filled_makes_no_stranger_of_it() {
+    let shop = shop();
+    let standby = Standby::of(&shop);
+    let path = standby.path("ledger");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::create_dir_all(standby.state_dir().join("replicas")).unwrap();
+    fs::write(&path, b"").unwrap();
+    install::initialise_empty(&path, PageSize::new(4096).unwrap()).unwrap();
+    standby.once(&shop).unwrap_err();
+    let file = FileId::of(&path).unwrap();
+    let sidecar = Sidecar { file, ..Sidecar::default() };
+    let at = sidecar::path(&standby.state_dir(), &Name::parse("ledger").unwrap());
+    sidecar::write(&RealDisk, &at, &sidecar).unwrap();
+    standby.once(&shop).unwrap();
+    standby.assert_equals(&shop);
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn sidecar(floor: u64, ceiling: u64) -> Sidecar {
         incarnation: Some(Incarnation::from_bytes([3; 16])),
         floor: Seq::new(floor),
         ceiling: Seq::new(ceiling),
+        file: None,
     }
 }
 

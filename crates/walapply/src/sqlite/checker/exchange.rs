@@ -15,14 +15,13 @@
 use std::path::Path;
 
 use libsqlite3_sys as ffi;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
 
 use super::Checker;
 use crate::error::ApplyError;
-use crate::sqlite::{
-    MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT, message, sqlite, utf8,
-};
+use crate::sqlite::immutable::open_immutable;
+use crate::sqlite::{MARK_WRITE_VERSION, WAL_READ_VERSION, WRITE_VERSION_AT, message, sqlite};
 
 impl Checker {
     /// Makes the content that of the file `image`, which nobody has open, and closes the connection; it must come from
@@ -108,29 +107,6 @@ impl Checker {
             detail: message(&self.connection),
         })
     }
-}
-
-/// Opens a file that nobody changes: without locks, `-wal` and `-shm` (sqlite.org/uri.html).
-fn open_immutable(path: &Path) -> Result<Connection, ApplyError> {
-    let uri = format!("file:{}?immutable=1", escaped(utf8(path)?));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW
-        | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(uri, flags).map_err(sqlite(path, "opening"))
-}
-
-/// A path as SQLite's URIs want it: everything that might mean something else there as hex digits.
-fn escaped(path: &str) -> String {
-    path.bytes().fold(String::with_capacity(path.len()), |mut uri, byte| {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                uri.push(char::from(byte));
-            }
-            _ => uri += &format!("%{byte:02X}"),
-        }
-        uri
-    })
 }
 
 #[cfg(test)]
