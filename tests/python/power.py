@@ -3,7 +3,7 @@
 power.py TRACE FOLDER OUT OPTIONS       writes states of FOLDER after cuts at random moments to OUT/0, OUT/1, ...
 
 The model: a write or truncation counts for certain once the file was synced; until then any subset of them may have
-arrived, each write in any subset of its 512-byte sectors. Names (created, renamed, removed) arrive in their order, and for
+arrived, each write in any subset of its 512-byte sectors. Names (created, linked, renamed, removed) arrive in their order, and for
 certain once their folder was synced. Shared memory (-shm) is lost. FOLDER was empty when the trace began.
 Every state is then opened by SQLite: a database that is there is sound and keeps the invariants of ledger.py.
 """
@@ -110,7 +110,7 @@ class Disk:
 
     def take(self, call, path, texts, numbers, rest):
         mine = lambda name: name is not None and name.startswith(self.folder) and not name.endswith("-shm")
-        first = texts[0].decode() if texts and call in ("openat", "rename", "renameat", "unlink") else None
+        first = texts[0].decode() if texts and call in ("openat", "rename", "renameat", "linkat", "unlink") else None
         if call == "openat" and mine(first) and "O_CREAT" in rest:
             if "O_TRUNC" in rest:
                 self.inode(first).pending.append((0, None))
@@ -119,6 +119,8 @@ class Disk:
             inode = self.names.get(first)
             self.rename(texts[1].decode(), inode)
             self.rename(first, None)
+        elif call == "linkat" and mine(first):
+            self.rename(texts[1].decode(), self.names.get(first))
         elif call == "unlink" and mine(first):
             self.rename(first, None)
         elif not mine(path):
