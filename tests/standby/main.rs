@@ -9,6 +9,7 @@ mod lost_state;
 mod new_lives;
 mod pauses;
 mod power;
+mod quiet;
 mod readers;
 mod silent;
 mod strangers;

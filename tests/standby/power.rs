@@ -7,7 +7,8 @@ use std::process::Command;
 use e2e::{Fleet, Ledger, Program, Rng, Standby, python, scaled, shared, until};
 use serde_json::{Value, json};
 
-const TRACED: &str = "trace=openat,pwrite64,write,ftruncate,fsync,fdatasync,rename,renameat,linkat,unlink";
+const TRACED: &str =
+    "trace=openat,pwrite64,write,ftruncate,fsync,fdatasync,rename,renameat,linkat,unlink";
 
 #[test]
 fn whatever_a_power_cut_leaves_is_whole_and_goes_on() {

@@ -89,7 +89,7 @@ fn walapply_toml_shows_every_key_with_its_default() {
     );
     assert_mentions(
         "walapply.toml",
-        &["node", "dir", "tiers", "poll_interval", "idle_poll_interval"],
+        &["node", "dir", "tiers", "poll_interval", "idle_poll_interval", "quiet_after"],
     );
 }
 

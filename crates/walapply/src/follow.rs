@@ -22,6 +22,7 @@ mod jobs;
 mod member;
 mod poll;
 mod pool;
+pub(crate) mod primary;
 mod reading;
 mod rounds;
 mod saved;
@@ -53,7 +54,7 @@ use poll::Limits;
 use pool::Pool;
 use reading::{Event, Reading};
 
-pub use state::{DatabaseStatus, FollowSnapshot, FollowState, StoreHealth};
+pub use state::{DatabaseStatus, FollowSnapshot, FollowState, PrimaryHealth, StoreHealth};
 pub use track::Condition;
 
 /// The coordinator notices a stop this late at most.

@@ -16,7 +16,7 @@ use store::Store;
 
 use crate::ApplyError;
 use crate::failure::blame;
-use crate::follow::{DatabaseStatus, FollowSnapshot};
+use crate::follow::{Condition, DatabaseStatus, FollowSnapshot, PrimaryHealth, primary};
 use crate::list::state_word;
 use crate::source::Source;
 use crate::time::rfc3339;
@@ -47,6 +47,7 @@ pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
             "last_ok": snapshot.store.last_ok.map(rfc3339),
             "error": snapshot.store.error,
         },
+        "primary": snapshot.primary,
         "notice": snapshot.notice,
         "damage": snapshot.damage,
         "databases": databases,
@@ -80,18 +81,43 @@ fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
     match fleet_log::find_tail(&*source.store).map_err(blame)? {
         Tail::Empty { server } => {
             fill(&mut status, None, server);
+            status.insert("primary".to_owned(), json!(PrimaryHealth::default()));
             status.insert("databases".to_owned(), json!([]));
         }
-        Tail::At { position, server, .. } => {
+        Tail::At { position, last, server } => {
             let durable = position.last();
             fill(&mut status, durable, server);
             status.insert("epoch".to_owned(), json!(position.epoch));
             status.insert("owner".to_owned(), json!(position.owner));
             let databases = durable.map(|seq| databases(&source.store, seq, server)).transpose()?;
             status.insert("databases".to_owned(), json!(databases));
+            let heard = primary::sealed(&last.header);
+            tell_primary(&mut status, position.owner, heard, config.quiet_after(), server);
         }
     }
     Ok(Value::Object(status))
+}
+
+/// When the primary was last heard; if that is long ago, no database counts as live.
+fn tell_primary(
+    status: &mut Map<String, Value>,
+    node: Option<Name>,
+    heard: Millis,
+    quiet_after: Duration,
+    server: Millis,
+) {
+    let silence = primary::quiet_for(Some(heard), quiet_after, server);
+    let age = Duration::from_millis(server.since(heard)).as_secs_f64();
+    let health = PrimaryHealth { node, last_heard_seconds: Some(age), quiet: silence.is_some() };
+    status.insert("primary".to_owned(), json!(health));
+    let Some(silence) = silence else { return };
+    status.insert("notice".to_owned(), json!(primary::told(silence)));
+    let databases = status.get_mut("databases").and_then(Value::as_array_mut);
+    for database in databases.into_iter().flatten() {
+        if database["state"] == json!(Condition::Live) {
+            database["state"] = json!(Condition::Quiet);
+        }
+    }
 }
 
 fn fill(status: &mut Map<String, Value>, durable: Option<Seq>, server: Millis) {
@@ -170,13 +196,15 @@ pub fn text(status: &Value) -> String {
         _ => "",
     };
     format!(
-        "{}Fleet {}, owner {}, epoch {}: durable {}, applied {}{source}\n{table}{}",
+        "{}Fleet {}, owner {}, epoch {}: durable {}, applied {}{source}\nPrimary {} last heard {} ago\n{table}{}",
         silence.unwrap_or_default(),
         word(&status["fleet"]),
         word(&status["owner"]),
         number(&status["epoch"]),
         number(&status["seq"]["durable"]),
         number(&status["seq"]["applied"]),
+        word(&status["primary"]["node"]),
+        seconds(&status["primary"]["last_heard_seconds"]),
         troubles(status),
     )
 }
@@ -200,18 +228,19 @@ fn troubles(status: &Value) -> String {
 }
 
 fn cells(database: &Value) -> [String; 7] {
-    let seconds = |key: &str| {
-        known(database[key].as_f64(), |value| age(Duration::from_secs_f64(value.clamp(0.0, 1e12))))
-    };
     [
         word(&database["name"]),
         word(&database["tier"]),
         word(&database["state"]),
         known(database["bytes"].as_u64(), bytes),
-        seconds("committed_age_seconds"),
-        seconds("rpo_seconds"),
-        seconds("apply_lag_seconds"),
+        seconds(&database["committed_age_seconds"]),
+        seconds(&database["rpo_seconds"]),
+        seconds(&database["apply_lag_seconds"]),
     ]
+}
+
+fn seconds(value: &Value) -> String {
+    known(value.as_f64(), |value| age(Duration::from_secs_f64(value.clamp(0.0, 1e12))))
 }
 
 fn word(value: &Value) -> String {

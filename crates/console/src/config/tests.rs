@@ -36,6 +36,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(standby.dir, Path::new("/etc/walship/db"));
     assert_eq!(standby.poll_interval, Duration::from_secs(1));
     assert_eq!(standby.idle_poll_interval, Duration::from_secs(15));
+    assert_eq!(standby.quiet_after, Duration::from_secs(45 * 60));
     assert!(standby.follows("p1", true) && !standby.follows("p2", false));
 }
 
@@ -128,6 +129,7 @@ fn what_makes_no_sense_together_is_refused_where_it_stands() {
         ("dir = 'state'", "7:7: [standby] dir and state_dir are the same folder"),
         ("dir = 'db'\npoll_interval = '0s'", "8:17: poll_interval must be at least 10ms"),
         ("dir = 'db'\npoll_interval = '20s'", "8:17: idle_poll_interval is shorter"),
+        ("dir = 'db'\nquiet_after = '0s'", "8:15: quiet_after must be at least 1s"),
         (
             "dir = 'db'\npoll_interval = '20s'\nidle_poll_interval = '9s'",
             "9:22: idle_poll_interval is shorter",

@@ -16,6 +16,10 @@ use crate::node::NodeError;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait while the log is idle.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(15);
+/// Three of the primary's heartbeats, as they are by default.
+const QUIET_AFTER: Duration = Duration::from_secs(45 * 60);
+/// A shorter time says nothing: the log may rest for longer between two flushes.
+const QUIET_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Polling more often than this only costs requests.
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(10);
 
@@ -51,6 +55,9 @@ pub struct StandbySettings {
     /// Longest wait while the log is idle.
     #[serde(default = "idle_poll_interval", with = "duration")]
     pub idle_poll_interval: Duration,
+    /// Without news of the primary for this long, something is wrong.
+    #[serde(default = "quiet_after", with = "duration")]
+    pub quiet_after: Duration,
 }
 
 impl WalapplyConfig {
@@ -60,6 +67,12 @@ impl WalapplyConfig {
     /// When it is not configured and the machine has no id.
     pub fn node(&self) -> Result<Name, NodeError> {
         node_or_default(self.node.as_ref())
+    }
+
+    /// How long the primary may be quiet.
+    #[must_use]
+    pub fn quiet_after(&self) -> Duration {
+        self.standby.as_ref().map_or(QUIET_AFTER, |standby| standby.quiet_after)
     }
 
     /// The `[standby]` table, for commands that cannot do without.
@@ -98,6 +111,9 @@ impl StandbySettings {
                 .at(way("idle_poll_interval"))
                 .at(way("poll_interval")));
         }
+        if self.quiet_after < QUIET_AFTER_MIN {
+            return Err(Complaint::new("quiet_after must be at least 1s").at(way("quiet_after")));
+        }
         Ok(())
     }
 }
@@ -120,4 +136,8 @@ fn poll_interval() -> Duration {
 
 fn idle_poll_interval() -> Duration {
     IDLE_POLL_INTERVAL
+}
+
+fn quiet_after() -> Duration {
+    QUIET_AFTER
 }

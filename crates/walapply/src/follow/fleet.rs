@@ -19,10 +19,11 @@ use super::checkpoint::Checkpointed;
 use super::jobs::{Cut, Done, Payload, Report};
 use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
+use super::primary::{self, News, Primary};
 use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
-use super::state::{Facts, FollowSnapshot, StoreHealth};
+use super::state::{Facts, FollowSnapshot, PrimaryHealth, StoreHealth};
 use super::track::{Condition, Doubt, Track};
 use crate::heal::Place;
 use crate::replace::RealDisk;
@@ -50,6 +51,7 @@ pub(super) struct Fleet {
     catalogue: Catalogue,
     position: Position,
     sealed: Sealed,
+    primary: Primary,
     at_tail: bool,
     store: StoreHealth,
     trouble: Option<LogError>,
@@ -75,6 +77,7 @@ impl Fleet {
             catalogue: Catalogue::default(),
             position: Position::START,
             sealed: Sealed::default(),
+            primary: Primary::default(),
             at_tail: false,
             store: StoreHealth::default(),
             trouble: None,
@@ -104,8 +107,22 @@ impl Fleet {
         let is_at_rest = self.is_caught_up();
         self.dispatch(pool);
         self.save(false);
+        self.tell_of_the_primary();
         let is_news = self.rounds.made(Instant::now(), is_at_rest);
         is_news.then(|| self.facts())
+    }
+
+    /// A dead primary must not look like an idle one.
+    fn tell_of_the_primary(&mut self) {
+        if !self.at_tail || self.store.reachable != Some(true) {
+            return;
+        }
+        let store_now = self.now().offset(self.offset_ms);
+        match self.primary.news(self.settings.standby.quiet_after, store_now) {
+            Some(News::Quiet(silence)) => tracing::warn!("{}", primary::told(silence)),
+            Some(News::Back) => tracing::info!("the primary is heard again"),
+            None => {}
+        }
     }
 
     /// Gives every database that needs it a job, a checkpoint or a look.
@@ -291,12 +308,19 @@ impl Fleet {
                 read,
                 applied,
                 store: self.store.clone(),
+                primary: PrimaryHealth {
+                    node: self.position.owner.clone(),
+                    last_heard_seconds: None,
+                    quiet: false,
+                },
                 notice: self.notice.clone(),
                 damage: self.damage.clone(),
                 databases: members.iter().map(|(_, member)| member.status()).collect(),
             },
             sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
             lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),
+            heard: self.primary.last_heard(),
+            quiet_after: self.at_tail.then_some(self.settings.standby.quiet_after),
             offset_ms: self.offset_ms,
         }
     }

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fleet_log::{
-    Batch, End, LogError, Position, Reader, Tail, boundary, catalogue_at, find_tail, table,
+    Batch, End, LogError, Position, Reader, Snapshot, Tail, boundary, catalogue_at, find_tail,
+    table,
 };
 use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
 use store::Store;
 use store::clock::Clock;
 
 use super::poll::{Limits, Poller};
+use super::primary::sealed as sealed_at;
 use super::sealed::Sealed;
 use beginning::{Beginning, Found};
 
@@ -42,6 +44,7 @@ pub(super) enum Event {
         catalogue: Catalogue,
         position: Position,
         sealed: Sealed,
+        heard: Option<Millis>,
         server: Option<Millis>,
     },
     /// Accepted objects, in order, and the position after them.
@@ -51,7 +54,7 @@ pub(super) enum Event {
     /// The pages in this object are damaged, its table is not.
     Damaged { seq: Seq, table: Box<Table>, position: Position, detail: String },
     /// Objects were left out: the log goes on at a later cut.
-    Jumped { catalogue: Catalogue, position: Position, reason: String },
+    Jumped { catalogue: Catalogue, position: Position, heard: Option<Millis>, reason: String },
     /// An object cannot be read at all; the log goes on after it, its catalogue unknown.
     /// What it held is older than `since`, on the store's clock.
     Skipped { seq: Seq, position: Position, detail: String, since: Millis },
@@ -155,7 +158,7 @@ impl Thread {
     fn begin_at(&mut self, beginning: Beginning) -> Going<(FleetId, Position)> {
         let Beginning { fleet, catalogue, position, sealed, server, last, end } = beginning;
         self.end = end;
-        let now = self.now();
+        let (now, heard) = (self.now(), last.as_ref().map(sealed_at));
         self.errors = 0;
         if let Some(server) = server {
             self.poller.answered(server, now);
@@ -163,7 +166,9 @@ impl Thread {
         if let Some(header) = last {
             self.poller.moved(&header, now);
         }
-        self.send(Event::Began { fleet, catalogue, position: position.clone(), sealed, server })?;
+        let began =
+            Event::Began { fleet, catalogue, position: position.clone(), sealed, heard, server };
+        self.send(began)?;
         Ok((fleet, position))
     }
 
@@ -254,13 +259,9 @@ impl Thread {
             return self.send(Event::Damaged { seq, table: Box::new(table), position, detail });
         }
         match self.tail_after(seq) {
-            Ok(Some((catalogue, position))) => {
-                self.restart(reader, fleet, &position);
-                self.send(Event::Jumped {
-                    catalogue,
-                    position,
-                    reason: format!("log object {seq} is damaged: {detail}"),
-                })
+            Ok(Some(snapshot)) => {
+                let reason = format!("log object {seq} is damaged: {detail}");
+                self.jump_to(reader, fleet, snapshot, reason)
             }
             Ok(None) => self.trouble(LogError::Corrupt { seq, detail }),
             Err(_) => match self.position_beyond(seq) {
@@ -274,14 +275,11 @@ impl Thread {
     }
 
     /// The cut at the end of the log, if that lies beyond `seq`.
-    fn tail_after(&self, seq: Seq) -> Result<Option<(Catalogue, Position)>, LogError> {
+    fn tail_after(&self, seq: Seq) -> Result<Option<Snapshot>, LogError> {
         let store = &*self.reading.store;
         let Tail::At { position, .. } = find_tail(store)? else { return Ok(None) };
         match position.last() {
-            Some(last) if last > seq => {
-                let snapshot = catalogue_at(store, last)?;
-                Ok(Some((snapshot.catalogue, snapshot.position)))
-            }
+            Some(last) if last > seq => catalogue_at(store, last).map(Some),
             _ => Ok(None),
         }
     }
@@ -308,17 +306,23 @@ impl Thread {
             Tail::Empty { .. } => Ok(None),
         });
         match found {
-            Ok(Some(snapshot)) => {
-                self.restart(reader, fleet, &snapshot.position);
-                self.send(Event::Jumped {
-                    catalogue: snapshot.catalogue,
-                    position: snapshot.position,
-                    reason,
-                })
-            }
+            Ok(Some(snapshot)) => self.jump_to(reader, fleet, snapshot, reason),
             Ok(None) => self.trouble(LogError::NotALog { detail: "the log is gone".into() }),
             Err(error) => self.trouble(error),
         }
+    }
+
+    fn jump_to(
+        &self,
+        reader: &mut Reader,
+        fleet: FleetId,
+        snapshot: Snapshot,
+        reason: String,
+    ) -> Going<()> {
+        let Snapshot { catalogue, position, last } = snapshot;
+        let heard = last.map(|last| sealed_at(&last.header));
+        self.restart(reader, fleet, &position);
+        self.send(Event::Jumped { catalogue, position, heard, reason })
     }
 
     fn restart(&self, reader: &mut Reader, fleet: FleetId, position: &Position) {

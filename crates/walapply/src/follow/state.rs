@@ -2,10 +2,13 @@
 //!
 //! Written by the follower, read by anybody at any time; readers get a copy and never hold it up.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use segment::{Epoch, Millis, Name, Seq, Txid};
 use serde::Serialize;
 
+use super::primary::{self, quiet_for};
 use super::track::Condition;
 
 /// An authenticated answer older than this says nothing about now.
@@ -28,6 +31,8 @@ pub struct FollowSnapshot {
     pub applied: Option<Seq>,
     /// Whether the store answers.
     pub store: StoreHealth,
+    /// Whether the primary is heard.
+    pub primary: PrimaryHealth,
     /// What the follower as a whole waits for, or has just repaired; `None` when all is well.
     pub notice: Option<String>,
     /// What is damaged in the log besides followed databases, as long as it concerns anybody.
@@ -45,6 +50,17 @@ pub struct StoreHealth {
     pub last_ok: Option<Millis>,
     /// The last error, while there is one.
     pub error: Option<String>,
+}
+
+/// Whether the primary gives signs of life: whatever it appends to the log is one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PrimaryHealth {
+    /// The node that owns the log.
+    pub node: Option<Name>,
+    /// How long ago it sealed the newest object that is known; `None` while none is.
+    pub last_heard_seconds: Option<f64>,
+    /// Whether that is longer ago than it may be, although the store answers.
+    pub quiet: bool,
 }
 
 /// One database of the standby.
@@ -65,7 +81,7 @@ pub struct DatabaseStatus {
     /// Age of its newest durable commit, applied or not, to within a flush; `None` while that is unknown.
     pub committed_age_seconds: Option<f64>,
     /// Age of the oldest durable commit that is not in the file; 0 when there is none, `None` when the store has not answered
-    /// for a minute.
+    /// for a minute, or the primary is quiet: then nobody knows what was committed there.
     pub apply_lag_seconds: Option<f64>,
     /// Pages in the file.
     pub pages: u32,
@@ -83,6 +99,10 @@ pub(crate) struct Facts {
     pub(crate) sealed: Vec<Option<Millis>>,
     /// Since when each database lags, in the order of the snapshot; on the store's clock.
     pub(crate) lags_since: Vec<Option<Millis>>,
+    /// When the newest known object was sealed; on the store's clock.
+    pub(crate) heard: Option<Millis>,
+    /// How old that may be; `None` while there may be newer ones to read.
+    pub(crate) quiet_after: Option<Duration>,
     /// Store's clock minus ours.
     pub(crate) offset_ms: i64,
 }
@@ -103,12 +123,35 @@ impl FollowState {
         for (database, sealed) in snapshot.databases.iter_mut().zip(&facts.sealed) {
             database.committed_age_seconds = sealed.map(|sealed| seconds(store_now.since(sealed)));
         }
+        snapshot.primary.last_heard_seconds =
+            facts.heard.map(|heard| seconds(store_now.since(heard)));
+        let quiet_after = facts.quiet_after.filter(|_| is_fresh);
+        if let Some(silence) =
+            quiet_after.and_then(|after| quiet_for(facts.heard, after, store_now))
+        {
+            snapshot.tell_quiet(silence);
+        }
         snapshot
     }
 
     /// Replaces what is told.
     pub(crate) fn publish(&self, facts: Facts) {
         *self.0.lock() = facts;
+    }
+}
+
+impl FollowSnapshot {
+    /// Nobody knows what was committed since: no database counts as live.
+    fn tell_quiet(&mut self, silence: Duration) {
+        self.primary.quiet = true;
+        let told = [Some(primary::told(silence)), self.notice.take()];
+        self.notice = Some(told.into_iter().flatten().collect::<Vec<_>>().join("; "));
+        for database in &mut self.databases {
+            database.apply_lag_seconds = None;
+            if database.state == Condition::Live {
+                database.state = Condition::Quiet;
+            }
+        }
     }
 }
 

@@ -88,7 +88,8 @@ impl Standby {
 fn configuration(folder: &Path, store: &Path) -> String {
     format!(
         "fleet = \"anvil\"\nstate_dir = \"{0}/state\"\n[store]\nkind = \"local\"\npath = \"{1}\"\n\
-         [standby]\ndir = \"{0}/databases\"\npoll_interval = \"10ms\"\nidle_poll_interval = \"40ms\"\n",
+         [standby]\ndir = \"{0}/databases\"\npoll_interval = \"10ms\"\nidle_poll_interval = \"40ms\"\n\
+         quiet_after = \"36500d\"\n",
         folder.display(),
         store.display()
     )

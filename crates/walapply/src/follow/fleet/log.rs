@@ -14,6 +14,7 @@ use segment::{
 use super::Fleet;
 use crate::follow::jobs::Payload;
 use crate::follow::member::{Member, expected, is_live};
+use crate::follow::primary;
 use crate::follow::reading::Event;
 use crate::follow::state::StoreHealth;
 use crate::follow::track::{Doubt, Link};
@@ -23,8 +24,9 @@ impl Fleet {
     pub(in crate::follow) fn read(&mut self, event: Event) -> Result<(), LogError> {
         self.rounds.news();
         match event {
-            Event::Began { fleet, catalogue, position, sealed, server } => {
+            Event::Began { fleet, catalogue, position, sealed, heard, server } => {
                 self.id = Some(fleet);
+                heard.into_iter().for_each(|at| self.primary.heard(at));
                 server.into_iter().for_each(|server| self.answered(server));
                 tracing::info!(
                     seq = position.last().map(Seq::get),
@@ -44,7 +46,8 @@ impl Fleet {
             Event::Damaged { seq, table, position, detail } => {
                 self.damaged(seq, &table, position, &detail)
             }
-            Event::Jumped { catalogue, position, reason } => {
+            Event::Jumped { catalogue, position, heard, reason } => {
+                heard.into_iter().for_each(|at| self.primary.heard(at));
                 self.jumped(catalogue, position, reason)
             }
             Event::Skipped { seq, position, detail, since } => {
@@ -101,6 +104,7 @@ impl Fleet {
     }
 
     fn absorb(&mut self, table: &Table) {
+        self.primary.heard(primary::sealed(&table.header));
         self.sealed.read(table);
         if has_catalogue(table) {
             (self.damage, self.lost) = (None, None);

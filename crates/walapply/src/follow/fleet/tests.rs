@@ -43,6 +43,7 @@ impl World {
                 tiers: None,
                 poll_interval: Duration::from_secs(1),
                 idle_poll_interval: Duration::from_secs(1),
+                quiet_after: Duration::from_secs(3_600),
             },
             folder: at("databases"),
             state_dir: at("state"),
@@ -66,7 +67,7 @@ impl World {
         let catalogue = catalogue_at(store, position.last().unwrap()).unwrap().catalogue;
         let fleet = FleetFile::of_fleet(store, &name("anvil")).unwrap().unwrap().id;
         let sealed = Sealed::default();
-        let began = Event::Began { fleet, catalogue, position, sealed, server: None };
+        let began = Event::Began { fleet, catalogue, position, sealed, heard: None, server: None };
         self.fleet.read(began).unwrap();
         self.fleet.read(Event::Tail { server: START }).unwrap();
     }
