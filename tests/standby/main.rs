@@ -4,6 +4,7 @@ mod asked_bases;
 mod damage;
 mod ddl;
 mod disk_full;
+mod gone;
 mod hostile;
 mod lost_state;
 mod new_lives;

@@ -28,6 +28,7 @@ pub mod commands;
 pub mod error;
 mod failure;
 pub mod follow;
+mod gone;
 mod heal;
 pub mod image;
 pub mod list;

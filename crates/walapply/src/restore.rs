@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use console::descriptors;
+use console::output::known;
 use console::progress::Progress;
 use fleet_log::FleetFile;
 use segment::{Name, Seq};
@@ -24,6 +25,7 @@ use store::clock::Clock;
 
 use crate::ApplyError;
 use crate::failure::blame;
+use crate::gone;
 use crate::image::{self, Budget, PageSource};
 use crate::plan::{Pace, Plan, plan};
 
@@ -173,6 +175,7 @@ impl Restorer<'_> {
         report.set_cut(cut);
         let wanted = self.choose(request, cut, report)?;
         let (jobs, planned) = self.open(wanted, cut, report);
+        self.tell_gone(&jobs, cut, report);
         report.set_plan(&planned);
         if request.dry_run {
             return self.only_say(request, &jobs, report);
@@ -288,6 +291,18 @@ impl Restorer<'_> {
             report.describe(source.facts());
         }
         (jobs, planned)
+    }
+
+    /// What the primary lost before this cut is told, with the state that still had it.
+    fn tell_gone(&self, jobs: &[Job], cut: &Cut, report: &mut Report) {
+        let entries = jobs.iter().filter_map(|job| cut.catalogue.databases.get(&job.db));
+        for entry in entries.filter(|entry| gone::is_gone(entry)) {
+            let since = gone::since(&**self.store, entry, cut.seq);
+            report.of(entry.id, |told| {
+                told.gone(entry.state, since);
+                tracing::warn!(db = %told.name, "{}", known(told.warning.as_deref(), str::to_owned));
+            });
+        }
     }
 
     /// A dry run also tells which targets would be refused.

@@ -23,8 +23,9 @@ use super::primary::{self, News, Primary};
 use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
-use super::state::{Facts, FollowSnapshot, PrimaryHealth, StoreHealth};
+use super::state::{DatabaseStatus, Facts, FollowSnapshot, PrimaryHealth, StoreHealth};
 use super::track::{Condition, Doubt, Track};
+use crate::gone::Gone;
 use crate::heal::Place;
 use crate::replace::RealDisk;
 use crate::replica::files;
@@ -51,6 +52,7 @@ pub(super) struct Fleet {
     catalogue: Catalogue,
     position: Position,
     sealed: Sealed,
+    gone: Gone,
     primary: Primary,
     at_tail: bool,
     store: StoreHealth,
@@ -77,6 +79,7 @@ impl Fleet {
             catalogue: Catalogue::default(),
             position: Position::START,
             sealed: Sealed::default(),
+            gone: Gone::default(),
             primary: Primary::default(),
             at_tail: false,
             store: StoreHealth::default(),
@@ -233,6 +236,7 @@ impl Fleet {
             position: self.position.clone(),
             catalogue: self.catalogue.clone(),
             sealed: self.sealed.clone(),
+            gone: self.gone.clone(),
         };
         match saved.store(&RealDisk, &self.settings.state_dir) {
             Ok(()) => self.saved = (now, read),
@@ -315,7 +319,7 @@ impl Fleet {
                 },
                 notice: self.notice.clone(),
                 damage: self.damage.clone(),
-                databases: members.iter().map(|(_, member)| member.status()).collect(),
+                databases: members.iter().map(|(db, member)| self.status(**db, member)).collect(),
             },
             sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
             lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),
@@ -323,6 +327,11 @@ impl Fleet {
             quiet_after: self.at_tail.then_some(self.settings.standby.quiet_after),
             offset_ms: self.offset_ms,
         }
+    }
+
+    fn status(&self, db: DbId, member: &Member) -> DatabaseStatus {
+        let entry = self.catalogue.databases.get(&db);
+        member.status(entry, self.gone.since(db))
     }
 
     fn now(&self) -> Millis {

@@ -9,6 +9,7 @@ use super::checkpoint::{Checkpointed, Request, Schedule};
 use super::jobs::{Assignment, Cut, Done, Payload, Report, Undone};
 use super::state::DatabaseStatus;
 use super::track::{Condition, Expected, Job, Track, Trouble};
+use crate::gone;
 use crate::heal::{Manner, Place};
 use crate::replace::RealDisk;
 use crate::replica::Replica;
@@ -251,14 +252,24 @@ impl Member {
         }
     }
 
-    /// What the status command shows; the lag is filled in when it is asked for.
-    pub(super) fn status(&self) -> DatabaseStatus {
+    /// What the status command shows, with what the catalogue says, and the object with which content went away; the lag
+    /// is filled in when it is asked for.
+    pub(super) fn status(
+        &self,
+        entry: Option<&CatalogueEntry>,
+        gone_since: Option<Seq>,
+    ) -> DatabaseStatus {
         let (applied_seq, applied_txid) = self.track.applied_to();
+        let condition = self.track.condition();
+        let has_all = matches!(condition, Condition::Live | Condition::Empty)
+            && self.track.lags_since().is_none();
+        let absence = entry.filter(|_| has_all).and_then(absence);
+        let gone = entry.is_some_and(gone::is_gone).then_some(absence).flatten();
         DatabaseStatus {
             name: self.place.name.clone(),
             tier: self.tier.clone(),
-            state: self.track.condition(),
-            detail: self.detail(),
+            state: absence.unwrap_or(condition),
+            detail: gone.map(|state| self.tell_gone(state, gone_since)).or_else(|| self.detail()),
             applied_seq,
             applied_txid,
             committed_age_seconds: None,
@@ -267,6 +278,17 @@ impl Member {
             bytes: self.bytes,
             heals: self.heals,
         }
+    }
+
+    fn tell_gone(&self, state: Condition, since: Option<Seq>) -> String {
+        let state = if state == Condition::Missing { "missing" } else { "empty" };
+        let since = since.map(|seq| format!(" since log object {seq}")).unwrap_or_default();
+        let kept = if self.bytes > 0 {
+            "the file here keeps what it had"
+        } else {
+            "`walapply restore` tells how to get its last content"
+        };
+        format!("{state} on the primary{since}: {kept}")
     }
 
     /// The reason that an operator is given.
@@ -289,6 +311,15 @@ impl Member {
 /// Whether the log says that there is content. A life without a base counts: it is damage, not emptiness.
 pub(super) fn is_live(entry: &CatalogueEntry) -> bool {
     entry.state == DatabaseState::Live && (entry.base.is_some() || entry.incarnation.is_some())
+}
+
+/// The state of a database that has no content on the primary.
+fn absence(entry: &CatalogueEntry) -> Option<Condition> {
+    match entry.state {
+        DatabaseState::Empty => Some(Condition::Empty),
+        DatabaseState::Missing => Some(Condition::Missing),
+        DatabaseState::Live | DatabaseState::Retired => None,
+    }
 }
 
 /// What the catalogue says that a track needs.

@@ -21,6 +21,7 @@ use store::clock::Clock;
 use super::poll::{Limits, Poller};
 use super::primary::sealed as sealed_at;
 use super::sealed::Sealed;
+use crate::gone::Gone;
 use beginning::{Beginning, Found};
 
 /// Objects read before they are handed on.
@@ -44,6 +45,7 @@ pub(super) enum Event {
         catalogue: Catalogue,
         position: Position,
         sealed: Sealed,
+        gone: Gone,
         heard: Option<Millis>,
         server: Option<Millis>,
     },
@@ -156,7 +158,7 @@ impl Thread {
     }
 
     fn begin_at(&mut self, beginning: Beginning) -> Going<(FleetId, Position)> {
-        let Beginning { fleet, catalogue, position, sealed, server, last, end } = beginning;
+        let Beginning { fleet, catalogue, position, sealed, gone, server, last, end } = beginning;
         self.end = end;
         let (now, heard) = (self.now(), last.as_ref().map(sealed_at));
         self.errors = 0;
@@ -166,8 +168,15 @@ impl Thread {
         if let Some(header) = last {
             self.poller.moved(&header, now);
         }
-        let began =
-            Event::Began { fleet, catalogue, position: position.clone(), sealed, heard, server };
+        let began = Event::Began {
+            fleet,
+            catalogue,
+            position: position.clone(),
+            sealed,
+            gone,
+            heard,
+            server,
+        };
         self.send(began)?;
         Ok((fleet, position))
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::Sealed;
 use crate::error::ApplyError;
+use crate::gone::Gone;
 use crate::replace::{self, Disk};
 
 /// A catalogue of 100,000 databases fits; more is not ours.
@@ -30,6 +31,9 @@ pub(super) struct Saved {
     /// When its databases changed last.
     #[serde(default)]
     pub(super) sealed: Sealed,
+    /// Since when databases have no content any more.
+    #[serde(default)]
+    pub(super) gone: Gone,
 }
 
 impl Saved {

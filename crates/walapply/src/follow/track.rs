@@ -7,6 +7,8 @@
 //!   Links before it are only compared, never kept. If the log's end comes without a match, the file is rebuilt.
 //! - Invariant F1: a track is never silently stuck: it follows, or has a job, or a [`Condition`] that says what it waits
 //!   for and when it tries again.
+//! - A database that loses its content on the primary keeps what it has here, up to the last section of the log, whether the
+//!   follower is restarted or not.
 //! - A rebuild at `seq` covers every link up to `seq`; links that arrive meanwhile are kept and follow it.
 //! - An object of the log that cannot be read puts every track in doubt until the log proves what the database is: see [`Doubt`].
 //! - After a restart nothing is applied before all links up to the sidecar's ceiling are here, so that no reader sees an older state than
@@ -114,8 +116,10 @@ pub enum Condition {
     Doubtful,
     /// A file that is not this standby's stands at its place, and is left as it is.
     Foreign,
-    /// It has no content on the primary, or not any more.
+    /// It has no content on the primary, or not any more; what the file held stays.
     Empty,
+    /// There is no such file on the primary, or not any more; what the file here held stays.
+    Missing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,7 @@ enum Stage {
     Following,
     /// The file must be rebuilt.
     Stale,
-    /// A 0-byte file stands for a database without content.
+    /// The database has no content: a 0-byte file stands for it, or what is left of its last one.
     Placeholder,
 }
 
@@ -271,8 +275,7 @@ impl<P> Track<P> {
             return;
         }
         match actual {
-            // Whatever the file holds stays: the primary may bring the database back.
-            _ if !expected.is_live => self.rest_as_placeholder(),
+            None if !expected.is_live => self.rest_as_placeholder(),
             None => self.go_stale(now),
             Some(actual) => self.locate(actual, ceiling, expected),
         }
@@ -322,6 +325,8 @@ impl<P> Track<P> {
             }
             // What was lost may have led there: rebuilt from before it, readers would go back in time.
             Stage::Searching(_) if self.doubt.is_some() => {}
+            // Whatever the file holds stays: the primary may bring the database back.
+            Stage::Searching(_) if !expected.is_live => self.rest_as_placeholder(),
             Stage::Searching(_) => {
                 self.go_stale(now);
                 self.is_unexplained = !self.is_explained;

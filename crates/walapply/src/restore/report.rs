@@ -67,6 +67,10 @@ pub struct Restored {
     pub moved_aside: Vec<PathBuf>,
     /// Did somebody have the file open that it replaces? He keeps the former one.
     pub was_open: bool,
+    /// With which log object its content went away on the primary, where that is so at this cut and known.
+    pub gone_since: Option<Seq>,
+    /// What to know of the result.
+    pub warning: Option<String>,
     /// Why it failed, or, in a dry run, would be refused.
     pub error: Option<String>,
     #[serde(skip)]
@@ -93,6 +97,8 @@ impl Restored {
             read_bytes: 0,
             moved_aside: Vec::new(),
             was_open: false,
+            gone_since: None,
+            warning: None,
             error: None,
             exit: None,
         }
@@ -107,6 +113,28 @@ impl Restored {
     pub(super) fn at(mut self, path: &Path) -> Self {
         self.path = Some(path.to_owned());
         self
+    }
+
+    /// Its content had gone away on the primary.
+    pub(super) fn gone(&mut self, state: DatabaseState, since: Option<Seq>) {
+        self.gone_since = since;
+        let since = since.map(|seq| (seq, seq.previous()));
+        let (with, before) = match since {
+            Some((seq, Some(before))) => {
+                (format!(" since log object {seq}"), format!("--seq {before}"))
+            }
+            _ => (String::new(), "an earlier --seq or --at".to_owned()),
+        };
+        self.warning = Some(match state {
+            DatabaseState::Missing => {
+                format!(
+                    "missing on the primary{with}: this is its last content, as {before} gives it"
+                )
+            }
+            _ => format!(
+                "empty on the primary{with}: a file of 0 bytes; {before} brings back its last content"
+            ),
+        });
     }
 
     pub(super) fn fail(&mut self, error: &ApplyError) {
@@ -266,6 +294,11 @@ impl Report {
             let path = known(open.path.as_deref(), |path| path.display().to_string());
             text +=
                 &format!("\nOPEN ELSEWHERE: {path}: who has it open goes on with the former file");
+        }
+        for told in &self.databases {
+            if let Some(warning) = &told.warning {
+                text += &format!("\nWARNING: {}: {warning}", told.name);
+            }
         }
         for moved in self.databases.iter().flat_map(|told| &told.moved_aside) {
             text += &format!("\nmoved aside: {}", moved.display());

@@ -248,6 +248,38 @@ fn databases_without_content_are_told_apart() {
 }
 
 #[test]
+fn what_the_primary_lost_is_told_with_the_state_that_still_had_it() {
+    use DatabaseState::{Empty, Missing};
+    for (state, words) in [(Empty, "a file of 0 bytes"), (Missing, "this is its last content")] {
+        let (mut shop, states) = busy_shop(9);
+        let orders = shop.databases[0].id;
+        shop.announce(orders, "orders", "p0", state);
+        let gone = shop.last();
+        for _ in 0..3 {
+            shop.publish_catalogue();
+        }
+        let newest = Request { output: shop.out("newest.db"), ..one(&shop, "orders") };
+        let report = restore(&shop, &newest).unwrap();
+        let (told, before) = (&report.databases[0], gone.previous().unwrap());
+        assert_eq!((told.outcome, told.gone_since), (Outcome::Restored, Some(gone)));
+        let warning = told.warning.as_deref().unwrap();
+        assert!(warning.contains(words), "{warning}");
+        assert!(warning.contains(&format!("since log object {gone}")), "{warning}");
+        assert!(warning.contains(&format!("--seq {before}")), "{warning}");
+        assert!(report.text().contains(&format!("\nWARNING: orders: {warning}")));
+        let point = Point::Seq(before);
+        let before = Request { point, output: shop.out("before.db"), ..one(&shop, "orders") };
+        let report = restore(&shop, &before).unwrap();
+        assert_eq!((&report.databases[0].warning, report.databases[0].gone_since), (&None, None));
+        check_file(&shop.out("before.db"), &states.last().unwrap().1[0]);
+        match state {
+            Empty => assert_eq!(fs::read(shop.out("newest.db")).unwrap(), b""),
+            _ => check_file(&shop.out("newest.db"), &states.last().unwrap().1[0]),
+        }
+    }
+}
+
+#[test]
 fn tiers_narrow_the_choice() {
     let (shop, _) = busy_shop(2);
     let wanted = Request { tiers: vec!["p0".to_owned()], ..request(&shop, Which::All) };

@@ -425,7 +425,7 @@ fn is_based(status: &Value, total: usize) -> bool {
 /// The follower has all databases, and each is where the log is.
 fn is_followed(status: &Value, followed: usize) -> bool {
     states(status).count() >= followed
-        && states(status).all(|state| ["live", "empty"].contains(&state))
+        && states(status).all(|state| ["live", "empty", "missing"].contains(&state))
 }
 
 #[cfg(test)]
@@ -444,7 +444,7 @@ mod tests {
         assert!(!is_based(&status(&["live", "first upload"]), 2));
         assert!(!is_based(&status(&["live"]), 2));
         assert!(!is_based(&json!({}), 1));
-        assert!(is_followed(&status(&["live", "empty"]), 2));
+        assert!(is_followed(&status(&["live", "empty", "missing"]), 3));
         assert!(!is_followed(&status(&["live", "healing"]), 2));
         assert!(!is_followed(&status(&["live"]), 2));
     }

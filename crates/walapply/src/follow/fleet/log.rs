@@ -18,13 +18,14 @@ use crate::follow::primary;
 use crate::follow::reading::Event;
 use crate::follow::state::StoreHealth;
 use crate::follow::track::{Doubt, Link};
+use crate::gone::{self, Gone};
 
 impl Fleet {
     /// Takes what the reading thread found. An error ends the follower.
     pub(in crate::follow) fn read(&mut self, event: Event) -> Result<(), LogError> {
         self.rounds.news();
         match event {
-            Event::Began { fleet, catalogue, position, sealed, heard, server } => {
+            Event::Began { fleet, catalogue, position, sealed, gone, heard, server } => {
                 self.id = Some(fleet);
                 heard.into_iter().for_each(|at| self.primary.heard(at));
                 server.into_iter().for_each(|server| self.answered(server));
@@ -33,7 +34,8 @@ impl Fleet {
                     databases = catalogue.databases.len(),
                     "following"
                 );
-                (self.catalogue, self.position, self.sealed) = (catalogue, position, sealed);
+                (self.catalogue, self.position) = (catalogue, position);
+                (self.sealed, self.gone) = (sealed, gone);
                 self.enlist();
             }
             Event::Segments { segments, position, server } => {
@@ -109,9 +111,11 @@ impl Fleet {
         if has_catalogue(table) {
             (self.damage, self.lost) = (None, None);
         }
+        let were_live = gone::live_before(&self.catalogue, table);
         if let Err(error) = self.catalogue.absorb(table) {
             self.left_out(table, &error);
         }
+        self.gone.read(table, &were_live, &self.catalogue);
         if table.records.iter().any(changes_members) {
             self.enlist();
         }
@@ -239,6 +243,7 @@ impl Fleet {
         let now = self.now();
         let left_out = Doubt::of(self.position.next, now.offset(self.offset_ms));
         (self.catalogue, self.position) = (catalogue, position);
+        self.gone = Gone::default();
         (self.damage, self.lost) = (None, None);
         self.enlist();
         for (db, member) in &mut self.members {

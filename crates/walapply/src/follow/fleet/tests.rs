@@ -67,7 +67,15 @@ impl World {
         let catalogue = catalogue_at(store, position.last().unwrap()).unwrap().catalogue;
         let fleet = FleetFile::of_fleet(store, &name("anvil")).unwrap().unwrap().id;
         let sealed = Sealed::default();
-        let began = Event::Began { fleet, catalogue, position, sealed, heard: None, server: None };
+        let began = Event::Began {
+            fleet,
+            catalogue,
+            position,
+            sealed,
+            gone: Gone::default(),
+            heard: None,
+            server: None,
+        };
         self.fleet.read(began).unwrap();
         self.fleet.read(Event::Tail { server: START }).unwrap();
     }

@@ -9,6 +9,7 @@ use segment::{Catalogue, FleetId, Header, Millis, Seq};
 use super::Reading;
 use crate::follow::saved::{self, Saved};
 use crate::follow::sealed::Sealed;
+use crate::gone::Gone;
 
 /// Where reading begins.
 pub(super) struct Beginning {
@@ -16,6 +17,7 @@ pub(super) struct Beginning {
     pub(super) catalogue: Catalogue,
     pub(super) position: Position,
     pub(super) sealed: Sealed,
+    pub(super) gone: Gone,
     /// The store's clock.
     pub(super) server: Option<Millis>,
     /// Of the newest object, which announces the next flush.
@@ -26,9 +28,9 @@ pub(super) struct Beginning {
 
 impl Beginning {
     fn saved(saved: Saved, last: Option<Header>, server: Option<Millis>) -> Self {
-        let Saved { fleet, catalogue, position, sealed } = saved;
+        let Saved { fleet, catalogue, position, sealed, gone } = saved;
         let end = last.as_ref().and_then(|header| header.seq);
-        Self { fleet, catalogue, position, sealed, server, last, end }
+        Self { fleet, catalogue, position, sealed, gone, server, last, end }
     }
 }
 
@@ -74,7 +76,9 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
     let (last, server) = (Some(last.header), Some(server));
     let end = Some(newest);
     let sealed = Sealed::look_up(store, &catalogue);
-    let beginning = Beginning { fleet: file.id, catalogue, position, sealed, server, last, end };
+    let gone = Gone::look_up(store, &catalogue, newest);
+    let beginning =
+        Beginning { fleet: file.id, catalogue, position, sealed, gone, server, last, end };
     Ok(Found::Beginning(Box::new(beginning)))
 }
 

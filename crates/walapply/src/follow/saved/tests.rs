@@ -8,6 +8,7 @@ fn saved(fleet: u8) -> Saved {
         position: Position::START,
         catalogue: Catalogue::default(),
         sealed: Sealed::default(),
+        gone: Gone::default(),
     }
 }
 

@@ -181,7 +181,8 @@ fn databases_without_content_are_empty_files_that_fill_in_place() {
     shop.announce(DbId::from_bytes([3; 8]), "later", "p0", DatabaseState::Missing);
     let standby = Standby::of(&shop);
     let running = standby.start(&shop);
-    running.until_condition("later", Condition::Empty);
+    let missing = running.until_condition("later", Condition::Missing);
+    assert_eq!(missing.detail, None, "it never had any content");
     assert_eq!(std::fs::metadata(standby.path("later")).unwrap().len(), 0);
     let reader = Connection::open(standby.path("later")).unwrap();
     let tables = || -> i64 {
@@ -195,6 +196,70 @@ fn databases_without_content_are_empty_files_that_fill_in_place() {
     assert!(tables() > 0, "a reader that was there before sees the content");
     running.stop().unwrap();
     standby.assert_equals(&shop);
+}
+
+/// The same words with and without a restart, and on a standby that never saw the content.
+#[test]
+fn content_that_goes_away_on_the_primary_stays_here_and_is_told() {
+    for (state, condition) in
+        [(DatabaseState::Empty, Condition::Empty), (DatabaseState::Missing, Condition::Missing)]
+    {
+        let mut shop = shop();
+        let standby = Standby::of(&shop);
+        let running = standby.start(&shop);
+        running.until_applied(shop.last());
+        shop.databases[0].source.mutate();
+        let changed = shop.flush();
+        shop.announce(shop.databases[0].id, "ledger", "p0", state);
+        let gone = shop.last();
+        change_notes(&mut shop);
+        running.until_applied(shop.last());
+        let told = running.until_condition("ledger", condition);
+        assert_eq!(told.applied_seq, Some(changed));
+        let detail = told.detail.clone().unwrap();
+        assert!(
+            detail.contains(&format!("since log object {gone}: the file here keeps")),
+            "{detail}"
+        );
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+
+        let plain = |told: &DatabaseStatus| {
+            let words = (told.state, told.detail.clone(), told.applied_seq, told.applied_txid);
+            (words, told.pages, told.bytes, told.apply_lag_seconds)
+        };
+        let saved = standby.once(&shop).unwrap();
+        assert_eq!(plain(status(&saved, "ledger").unwrap()), plain(&told), "after a restart");
+        std::fs::remove_file(standby.state_dir().join("follow.json")).unwrap();
+        let found = standby.once(&shop).unwrap();
+        assert_eq!(plain(status(&found, "ledger").unwrap()), plain(&told), "without a position");
+        standby.assert_equals(&shop);
+
+        let fresh = Standby::of(&shop);
+        let snapshot = fresh.once(&shop).unwrap();
+        let (told, path) = (status(&snapshot, "ledger").unwrap(), fresh.path("ledger"));
+        assert_eq!((told.state, std::fs::metadata(path).unwrap().len()), (condition, 0));
+        let detail = told.detail.clone().unwrap();
+        assert!(
+            detail.contains(&format!("since log object {gone}: `walapply restore`")),
+            "{detail}"
+        );
+
+        let running = standby.start(&shop);
+        running.until_condition("ledger", condition);
+        change(&mut shop);
+        running.until_condition("ledger", Condition::Live);
+        running.until_applied(shop.last());
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+        fresh.once(&shop).unwrap();
+        fresh.assert_equals(&shop);
+    }
+}
+
+fn change_notes(shop: &mut Shop) {
+    shop.databases[1].source.mutate();
+    shop.flush();
 }
 
 #[test]

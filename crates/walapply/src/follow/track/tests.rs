@@ -233,6 +233,31 @@ fn a_database_without_content_rests_and_wakes() {
     assert_eq!(next(&mut track, 2), Some(Job::Rebuild { is_unexplained: false }));
 }
 
+/// What was committed before the content went away still comes, also where the follower was down meanwhile; a file that
+/// is in no state of the log is kept, since there is nothing to make of it.
+#[test]
+fn what_a_database_had_before_it_lost_its_content_is_applied_and_kept() {
+    let gone = Expected { is_live: false, ..expected(3) };
+    let mut behind: Track<u64> = Track::new(NOW);
+    assert_eq!(next(&mut behind, 3), Some(Job::Open));
+    behind.arrived(link(2));
+    behind.arrived(link(3));
+    behind.opened(Some(sum(1)), None, &gone, NOW);
+    assert!(matches!(next(&mut behind, 3), Some(Job::Apply(links)) if links.len() == 2));
+    behind.applied(Seq::new(3).unwrap(), Txid::NONE);
+    behind.tail_reached(&gone, NOW);
+    assert_eq!((behind.condition(), behind.is_caught_up()), (Condition::Live, true));
+
+    let mut unknown: Track<u64> = Track::new(NOW);
+    assert_eq!(next(&mut unknown, 3), Some(Job::Open));
+    unknown.opened(Some(sum(77)), None, &gone, NOW);
+    unknown.tail_reached(&gone, NOW);
+    assert_eq!((unknown.condition(), unknown.is_caught_up()), (Condition::Empty, true));
+    assert_eq!(next(&mut unknown, 3), None);
+    unknown.tail_reached(&expected(3), NOW);
+    assert!(matches!(next(&mut unknown, 3), Some(Job::Rebuild { .. })), "it is back");
+}
+
 #[test]
 fn after_a_jump_only_databases_that_changed_are_rebuilt() {
     let mut unchanged = following(3);
