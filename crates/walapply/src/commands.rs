@@ -185,9 +185,12 @@ fn run_verify(args: &SourceArgs, json: bool) -> Result<(), Failure> {
         answer(output::print(false, &report, || report.text()))?;
     }
     let objects: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
-    let failure = Failure::new(ExitCode::Corrupt, format!("damaged: {}", objects.join(", ")));
+    let failure = Failure::new(ExitCode::Corrupt, format!("not sound: {}", objects.join(", ")));
     Err(failure
-        .hint("copy these objects back from a backup of the store, or have new bases made: `walship snapshot NAME` on the primary makes one now")
+        .hint(
+            "copy damaged objects back from a backup of the store, or have new bases made: `walship snapshot NAME` on the \
+             primary makes one now; an object of a newer format needs a newer program",
+        )
         .document(serde_json::json!(report)))
 }
 

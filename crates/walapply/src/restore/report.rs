@@ -285,10 +285,13 @@ impl Report {
             bytes(self.write_bytes)
         );
         let took = |seconds: f64| age(std::time::Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+        let is_done = self.databases.iter().any(|told| told.outcome == Outcome::Restored);
         text += &if self.dry_run {
             format!("{objects} to write, about {}", took(self.expected_seconds))
-        } else {
+        } else if is_done {
             format!("{objects} written and verified in {}", took(self.seconds))
+        } else {
+            format!("nothing was put in place, after {}", took(self.seconds))
         };
         for open in self.databases.iter().filter(|told| told.was_open) {
             let path = known(open.path.as_deref(), |path| path.display().to_string());

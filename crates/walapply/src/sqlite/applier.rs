@@ -184,7 +184,7 @@ impl Applier {
             .map_err(|_| self.refused(ffi::SQLITE_TOOBIG, "a page is too long"))?;
         // SAFETY: the statement is live as long as `self`; the blob outlives the step and is unbound by the next bind
         // before anybody reads it again.
-        let code = unsafe {
+        let failed = unsafe {
             ffi::sqlite3_bind_int64(self.insert, 1, page);
             match image {
                 Some(image) => ffi::sqlite3_bind_blob(
@@ -198,10 +198,12 @@ impl Applier {
             };
             let stepped = ffi::sqlite3_step(self.insert);
             let reset = ffi::sqlite3_reset(self.insert);
+            // SQLite's words are those of its last call.
+            let failed = (stepped != ffi::SQLITE_DONE).then(|| self.insert_failed(reset));
             ffi::sqlite3_bind_null(self.insert, 2);
-            if stepped == ffi::SQLITE_DONE { ffi::SQLITE_OK } else { reset }
+            failed
         };
-        if code == ffi::SQLITE_OK { Ok(()) } else { Err(self.insert_failed(code)) }
+        failed.map_or(Ok(()), Err)
     }
 
     fn insert_failed(&self, code: c_int) -> ApplyError {
