@@ -74,8 +74,8 @@ impl Attached {
     /// for us with the write lock held, so that no commit ever lets us move on: every writer stands still until
     /// the checkpoint's busy timeout ends. So the mark is given up for a moment.
     ///
-    /// C1 holds meanwhile: a place without a mark is held, which lets the checkpoint move all frames and forbids a
-    /// restart of the log. Without such a place we stay: then four others hold marks too.
+    /// C1 holds meanwhile: another place is held whose mark is not before our position, which lets the checkpoint move
+    /// all frames and forbids a restart of the log. Without such a place we stay: then readers hold all of them.
     fn give_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
         let (Some(shared), Some(position)) = (self.shared_index(), self.situation.position) else {
             return Ok(());
@@ -84,7 +84,7 @@ impl Attached {
         let mut stand_in = self.take_spare()?;
         stand_in.begin_read()?;
         stand_in.end_read();
-        let place = stand_in.hold_place(shared);
+        let place = stand_in.hold_place(shared, position.last_frame());
         let given = match &place {
             Ok(Some(_)) => self.step_aside(shared, position, now),
             _ => Ok(()),

@@ -1,7 +1,8 @@
 //! The wal-index that all connections to a database share: glances at its header, and its locks.
 //!
-//! Its layout and its locks are SQLite's (<https://sqlite.org/walformat.html>, section 2). It is only ever read here, and
-//! locks are taken through SQLite's own methods, which know of all connections of this process.
+//! Its layout and its locks are SQLite's (<https://sqlite.org/walformat.html>, section 2). Locks are taken through SQLite's
+//! own methods, which know of all connections of this process. It is only read here, but for one word: the mark of a
+//! reader's place that nobody holds, set as a reader of SQLite sets it, with the place locked exclusively.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -17,6 +18,8 @@ const CHECKPOINTER: c_int = 1;
 const READER_0: c_int = 3;
 /// How many places for readers there are.
 const READERS: u8 = 5;
+/// The mark of a place that has none.
+const UNMARKED: u32 = u32::MAX;
 
 /// A reader's place that is held without a transaction.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub struct Place(u8);
 #[derive(Debug, Clone, Copy)]
 pub struct SharedIndex(*const AtomicU32);
 
-// SAFETY: only atomic loads are made through the pointer.
+// SAFETY: only atomic loads and stores are made through the pointer.
 unsafe impl Send for SharedIndex {}
 
 /// What a glance at the wal-index showed. Good for comparing, not for trusting: the copy may be torn.
@@ -52,10 +55,19 @@ impl SharedIndex {
         Peek { header: WalIndexHeader(header), backfilled: self.word(24) }
     }
 
-    /// True if the reader's place has no mark.
-    fn is_unmarked(self, slot: u8) -> bool {
-        const UNMARKED: u32 = u32::MAX;
-        self.word(25 + usize::from(slot)) == UNMARKED
+    /// The mark of a reader's place: a checkpoint moves no frame past it while somebody holds the place.
+    fn mark(self, slot: u8) -> u32 {
+        self.word(Self::mark_at(slot))
+    }
+
+    /// The caller holds the place exclusively.
+    fn set_mark(self, slot: u8, frame: u32) {
+        // SAFETY: as for `word`; SQLite maps the region for writing.
+        unsafe { (*self.0.add(Self::mark_at(slot))).store(frame, Ordering::Release) }
+    }
+
+    fn mark_at(slot: u8) -> usize {
+        25 + usize::from(slot)
     }
 
     fn word(&self, index: usize) -> u32 {
@@ -78,23 +90,55 @@ impl Connection {
         Ok(false)
     }
 
-    /// Holds a reader's place that has no mark, so that nobody restarts the log, while every checkpoint passes it by
-    /// (`walRestartLog`, `walCheckpoint` in SQLite's `wal.c`). `None`: all places have marks. Call it outside of a
-    /// transaction, after one, and let go of the place before the next.
+    /// Holds a reader's place whose mark is not before `last_frame`, so that nobody restarts the log, while every
+    /// checkpoint up to there passes the place by (`walRestartLog`, `walCheckpoint` in SQLite's `wal.c`). One without a
+    /// mark is such a place; where all have marks, which outlive their readers, one that nobody holds is marked anew.
+    /// `None`: all are held. Call it outside of a transaction, after one, while another connection of ours reads the log
+    /// up to `last_frame`, and let go of the place before the next transaction.
     ///
     /// # Errors
-    /// When there is no shared memory, or the lock cannot be asked for.
-    pub fn hold_place(&self, shared: SharedIndex) -> Result<Option<Place>, SqliteError> {
+    /// When there is no shared memory, or a lock cannot be asked for.
+    pub fn hold_place(
+        &self,
+        shared: SharedIndex,
+        last_frame: u32,
+    ) -> Result<Option<Place>, SqliteError> {
         for slot in 1..READERS {
-            // Who changes a mark needs the lock alone, so what is seen once it is ours stays.
-            if shared.is_unmarked(slot) && self.place_lock(slot, ffi::SQLITE_SHM_LOCK)? {
-                if shared.is_unmarked(slot) {
-                    return Ok(Some(Place(slot)));
-                }
-                self.place_lock(slot, ffi::SQLITE_SHM_UNLOCK)?;
+            if shared.mark(slot) == UNMARKED && self.hold_marked(shared, slot, UNMARKED)? {
+                return Ok(Some(Place(slot)));
+            }
+        }
+        for slot in 1..READERS {
+            if self.mark_place(shared, slot, last_frame)?
+                && self.hold_marked(shared, slot, last_frame)?
+            {
+                return Ok(Some(Place(slot)));
             }
         }
         Ok(None)
+    }
+
+    /// Sets the mark of a place; false if somebody holds it.
+    fn mark_place(&self, shared: SharedIndex, slot: u8, frame: u32) -> Result<bool, SqliteError> {
+        let byte = READER_0 + c_int::from(slot);
+        if !self.shm_lock(byte, ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_EXCLUSIVE)? {
+            return Ok(false);
+        }
+        shared.set_mark(slot, frame);
+        self.shm_lock(byte, ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_EXCLUSIVE)
+    }
+
+    /// Holds a place that has this mark; false if it has another one by then.
+    fn hold_marked(&self, shared: SharedIndex, slot: u8, mark: u32) -> Result<bool, SqliteError> {
+        // Who changes a mark needs the lock alone, so what is seen once it is ours stays.
+        if !self.place_lock(slot, ffi::SQLITE_SHM_LOCK)? {
+            return Ok(false);
+        }
+        if shared.mark(slot) == mark {
+            return Ok(true);
+        }
+        self.place_lock(slot, ffi::SQLITE_SHM_UNLOCK)?;
+        Ok(false)
     }
 
     /// Lets go of a place.
@@ -150,5 +194,62 @@ impl Connection {
             });
         }
         Ok(SharedIndex(region.cast_const().cast()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection as Application;
+
+    use super::*;
+
+    fn open(path: &std::path::Path) -> Application {
+        Application::open(path).expect("opened")
+    }
+
+    /// Marks outlive their readers: after four that began at four commits, no place is without one.
+    fn mark_all_places(path: &std::path::Path) -> Application {
+        let writer = open(path);
+        writer
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(x)",
+            )
+            .expect("written");
+        let mut readers = Vec::new();
+        for value in 0..READERS {
+            writer.execute("INSERT INTO t VALUES (?1)", [value]).expect("written");
+            let reader = open(path);
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").expect("read");
+            readers.push(reader);
+        }
+        writer
+    }
+
+    fn checkpoint(application: &Application, mode: &str) -> bool {
+        let text = format!("PRAGMA wal_checkpoint({mode})");
+        let busy: i32 = application.query_row(&text, [], |row| row.get(0)).expect("an answer");
+        busy == 0
+    }
+
+    #[test]
+    fn a_place_is_found_where_all_have_marks_that_nobody_uses() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let application = mark_all_places(&path);
+        let mut reader = Connection::open(&path).expect("opened");
+        let snapshot = reader.begin_read().expect("a snapshot").expect("a log");
+        let shared = reader.shared_index().expect("shared memory");
+        assert!((1..READERS).all(|slot| shared.mark(slot) != UNMARKED), "this tests nothing");
+        let mut stand_in = Connection::open(&path).expect("opened");
+        stand_in.begin_read().expect("read");
+        stand_in.end_read();
+        let place = stand_in.hold_place(shared, snapshot.last_frame()).expect("locks");
+        let place = place.expect("a place");
+        reader.end_read();
+        assert!(checkpoint(&application, "FULL"), "it waits for the place");
+        assert_eq!(shared.peek().backfilled, snapshot.last_frame());
+        assert!(!checkpoint(&application, "RESTART"), "the log may be restarted");
+        stand_in.release_place(place).expect("let go");
+        assert!(checkpoint(&application, "RESTART"));
     }
 }
