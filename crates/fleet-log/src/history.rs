@@ -82,7 +82,7 @@ pub fn tables(
     })
 }
 
-pub(crate) fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
+fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
     let facts = Facts::of(table).map_err(|damage| corrupt(seq, damage))?;
     Ok(Position::after(&facts))
 }

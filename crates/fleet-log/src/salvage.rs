@@ -3,14 +3,15 @@
 //! A lost object may have changed any database, but the sections after it name the log object that changed their
 //! database before. So the state of a database is told if a section or a catalogue stands behind the last lost object,
 //! and it can be built if no lost object stands between its base and its last change. Every other database is
-//! *in doubt*: nobody may take its entry for its state, and the owner of the log ships a new base of it.
+//! *in doubt*: nobody may take its entry for its state, and the owner of the log ships a new base of it. So a lost object
+//! is never passed as if nothing had been in it, which rule R2 forbids.
 //!
 //! What is taken over is proven from the end: every object has the hash that its successor names, or, where the successor
 //! is lost, belongs to the same fleet and has its own hashes right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use segment::{Catalogue, CatalogueEntry, DbId, Record, Seq, Table};
+use segment::{Catalogue, CatalogueEntry, DbId, Seq, Table};
 use store::Store;
 
 use crate::LogError;
@@ -69,7 +70,7 @@ fn look_back(store: &dyn Store, last: Table) -> Result<Span, LogError> {
     let held_from = boundary(store)?.map_or(Seq::FIRST, |boundary| boundary.retired);
     let mut span = Span { first: end, lost: BTreeMap::new() };
     let (fleet, mut successor) = (last.header.fleet, Some(last));
-    while !successor.as_ref().is_some_and(has_catalogue) && span.first > held_from {
+    while !successor.as_ref().is_some_and(Table::has_catalogue) && span.first > held_from {
         let Some(at) = span.first.previous() else { break };
         span.first = at;
         let named = successor.take().map(|table| table.header.previous);
@@ -89,10 +90,6 @@ fn look_back(store: &dyn Store, last: Table) -> Result<Span, LogError> {
         }
     }
     Ok(span)
-}
-
-fn has_catalogue(table: &Table) -> bool {
-    table.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
 }
 
 /// A fold over a log with holes.

@@ -128,6 +128,11 @@ pub struct Table {
 }
 
 impl Table {
+    /// True if a catalogue stands among the records.
+    pub fn has_catalogue(&self) -> bool {
+        self.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
+    }
+
     /// The length of the object.
     pub fn object_bytes(&self) -> u64 {
         self.body_offset + self.body_bytes

@@ -116,7 +116,8 @@ impl Stamp {
     }
 }
 
-/// Why the folder of `path` is no place for a database; `None` if nothing is known against it.
+/// Why the folder of `path` is no place for a database; `None` if nothing is known against it. A folder that cannot be
+/// looked at is told by whoever opens the database next.
 #[must_use]
 pub fn unfit_folder(path: &Path) -> Option<String> {
     store::shared_folder(path.parent()?).ok()?

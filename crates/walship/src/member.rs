@@ -24,6 +24,7 @@ pub struct Member {
     news: Arc<News>,
     report: Mutex<Report>,
     base_named_by: Mutex<Option<Seq>>,
+    is_base_asked_for: AtomicBool,
     owed: Mutex<Owed>,
 }
 
@@ -92,6 +93,7 @@ impl Member {
             news,
             report: Mutex::new(report),
             base_named_by: Mutex::default(),
+            is_base_asked_for: AtomicBool::new(false),
             owed: Mutex::default(),
         }
     }
@@ -107,6 +109,9 @@ impl Member {
         for receipt in self.receipts.lock().drain(..) {
             database.acknowledge(&receipt.ack, receipt.base);
         }
+        if self.is_base_asked_for.swap(false, Ordering::AcqRel) {
+            database.ask_for_base();
+        }
     }
 
     /// The last report.
@@ -115,6 +120,12 @@ impl Member {
         let report = self.report.lock().clone();
         let since = [self.left_since(), report.dirty_since].into_iter().flatten().min();
         Report { base_named_by: *self.base_named_by.lock(), dirty_since: since, ..report }
+    }
+
+    /// Asks for a new base, without waiting for whoever works on the database.
+    pub fn ask_for_base(&self) {
+        self.is_base_asked_for.store(true, Ordering::Release);
+        self.news.bases_wanted.ring();
     }
 
     /// Notes that a log object named a base, and is durable.

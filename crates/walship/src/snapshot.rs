@@ -23,8 +23,8 @@ use crate::status::Board;
 
 /// How long the program may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a database is waited for that another thread is working on.
-const MEMBER_MAX: Duration = Duration::from_secs(1);
+/// States of a database, as `status` words them, in which a base is on its way.
+const WAITS: [&str; 3] = ["starting", "first upload", "live"];
 /// Pause between two looks at how far the bases are.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -97,12 +97,11 @@ fn promise(board: &Board, after: Option<Seq>, wanted: Option<&BTreeSet<Name>>) -
 }
 
 fn ask_member(member: &Member) -> Result<(), String> {
-    let mut database = member.try_database(MEMBER_MAX).ok_or("it is being worked on: try again")?;
-    if database.size().is_none() {
-        return Err(format!("it is {}", database.condition().word()));
+    let report = member.report();
+    if report.size.is_none() {
+        return Err(format!("it is {}", report.condition.word()));
     }
-    database.ask_for_base();
-    member.publish(&database);
+    member.ask_for_base();
     Ok(())
 }
 
@@ -120,15 +119,18 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
     let mut waiting: BTreeSet<Name> = promise.asked.iter().cloned().collect();
     let mut outcome = Outcome { databases: Vec::new(), left_out: promise.left_out };
     while !waiting.is_empty() {
-        for named in named(&config, promise.after)? {
-            if waiting.remove(&named.name) {
-                if !json {
-                    println!(
-                        "{}: a new base stands in the log, by object {}",
-                        named.name, named.named_by
-                    );
+        for row in rows(&config)? {
+            let named_by = row.base_named_by.filter(|by| Some(*by) > promise.after);
+            let is_over = named_by.is_some() || !WAITS.contains(&row.state.as_str());
+            if !is_over || !waiting.remove(&row.name) {
+                continue;
+            }
+            match named_by {
+                Some(named_by) => outcome.named(row.name, named_by, json),
+                None => {
+                    let why = format!("it is {}: a base is made when that is over", row.state);
+                    outcome.left_out.push(LeftOut { name: row.name, why });
                 }
-                outcome.databases.push(named);
             }
         }
         if !waiting.is_empty() {
@@ -138,25 +140,30 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
     conclude(&outcome, json)
 }
 
-/// Databases whose base is named by a log object after `after`.
-fn named(config: &WalshipConfig, after: Option<Seq>) -> Result<Vec<Named>, Failure> {
+/// What the program says of a database.
+#[derive(Deserialize)]
+struct Row {
+    name: Name,
+    state: String,
+    base_named_by: Option<Seq>,
+}
+
+fn rows(config: &WalshipConfig) -> Result<Vec<Row>, Failure> {
     #[derive(Deserialize)]
     struct Answer {
         databases: Vec<Row>,
     }
-    #[derive(Deserialize)]
-    struct Row {
-        name: Name,
-        base_named_by: Option<Seq>,
-    }
     let answer = ask(&config.state_dir, &Request::new("status"), TIMEOUT).map_err(failed)?;
-    let rows = read::<Answer>(answer)?.databases.into_iter();
-    Ok(rows
-        .filter_map(|Row { name, base_named_by }| {
-            let named_by = base_named_by.filter(|by| Some(*by) > after)?;
-            Some(Named { name, named_by })
-        })
-        .collect())
+    Ok(read::<Answer>(answer)?.databases)
+}
+
+impl Outcome {
+    fn named(&mut self, name: Name, named_by: Seq, json: bool) {
+        if !json {
+            println!("{name}: a new base stands in the log, by object {named_by}");
+        }
+        self.databases.push(Named { name, named_by });
+    }
 }
 
 fn conclude(outcome: &Outcome, json: bool) -> Result<(), Failure> {

@@ -163,24 +163,14 @@ fn look_at_files(fleet: &Arc<Fleet>, members: Vec<Arc<Member>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Condition, Database, Spec};
-    use segment::{Incarnation, Name};
+    use crate::database::tests::spec;
+    use crate::database::{Condition, Database};
+    use segment::Incarnation;
     use store::clock::SystemClock;
 
     fn absent(path: &std::path::Path) -> Database {
-        let spec = Spec {
-            id: DbId::from_bytes([1; 8]),
-            name: Name::parse("a").expect("a name"),
-            path: path.to_owned(),
-            tier: "p1".into(),
-            class_hours: 72,
-            sync_interval: Duration::from_secs(1),
-            rpo_bound: Duration::from_secs(45),
-            force_above: None,
-            no_room: None,
-        };
         let incarnation = || Incarnation::from_bytes([2; 16]);
-        Database::new(spec, None, None, incarnation, Instant::now())
+        Database::new(spec(path), None, None, incarnation, Instant::now())
     }
 
     #[test]

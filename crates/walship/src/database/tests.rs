@@ -12,8 +12,9 @@ fn now() -> Now {
     (Instant::now(), Millis::new(1))
 }
 
-fn attached(path: &Path) -> Database {
-    let spec = Spec {
+/// What a configuration could say of the database at `path`.
+pub(crate) fn spec(path: &Path) -> Spec {
+    Spec {
         id: DbId::from_bytes([1; 8]),
         name: Name::parse("a").unwrap(),
         path: path.to_owned(),
@@ -23,9 +24,12 @@ fn attached(path: &Path) -> Database {
         rpo_bound: Duration::from_secs(45),
         force_above: None,
         no_room: None,
-    };
+    }
+}
+
+fn attached(path: &Path) -> Database {
     let incarnation = || Incarnation::from_bytes([2; 16]);
-    let mut database = Database::new(spec, None, None, incarnation, Instant::now());
+    let mut database = Database::new(spec(path), None, None, incarnation, Instant::now());
     database.work(Action::Wait, &now);
     assert_eq!(database.condition(), &Condition::Live);
     database

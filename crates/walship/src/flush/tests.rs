@@ -9,7 +9,7 @@ use store::{MemoryStore, Store};
 
 use super::*;
 use crate::database::Database;
-use crate::database::tests::make_base;
+use crate::database::tests::{make_base, spec};
 use crate::handover::Action;
 use crate::member::Member;
 
@@ -40,19 +40,8 @@ impl Shop {
     }
 
     fn add(&self, path: &Path) {
-        let spec = Spec {
-            id: DbId::from_bytes([1; 8]),
-            name: Name::parse("a").expect("a name"),
-            path: path.to_owned(),
-            tier: "p1".into(),
-            class_hours: 72,
-            sync_interval: Duration::from_secs(1),
-            rpo_bound: Duration::from_secs(45),
-            force_above: None,
-            no_room: None,
-        };
         let incarnation = || Incarnation::from_bytes([2; 16]);
-        let mut database = Database::new(spec, None, None, incarnation, Instant::now());
+        let mut database = Database::new(spec(path), None, None, incarnation, Instant::now());
         database.work(Action::Wait, &|| self.fleet.now());
         self.fleet.add(database);
     }
@@ -70,22 +59,18 @@ fn work_on(member: &Member) -> MutexGuard<'_, Database> {
     member.try_database(Duration::from_secs(1)).expect("the database")
 }
 
-fn has_catalogue(table: &Table) -> bool {
-    table.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
-}
-
 /// Whoever heals or restores reads the log from the newest catalogue on, and never all of it.
 #[test]
 fn no_log_object_is_far_from_a_catalogue() {
     let mut shop = Shop::new();
     let first = shop.heartbeat();
-    assert!(has_catalogue(&first), "the first one has it");
+    assert!(first.has_catalogue(), "the first one has it");
     let mut newest = first.header.seq.expect("a number");
     let mut further = 0;
     for _ in 0..2 * CATALOGUE_EVERY + 10 {
         let table = shop.heartbeat();
         let seq = table.header.seq.expect("a number");
-        if has_catalogue(&table) {
+        if table.has_catalogue() {
             (newest, further) = (seq, further + 1);
         }
         assert!(seq.get() - newest.get() < CATALOGUE_EVERY, "{seq} is far from {newest}");

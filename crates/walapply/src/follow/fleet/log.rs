@@ -96,7 +96,7 @@ impl Fleet {
 
     /// What a catalogue says ends every doubt: what is not as it says was changed by what could not be read.
     fn compare(&mut self, table: &Table) {
-        if !has_catalogue(table) {
+        if !table.has_catalogue() {
             return;
         }
         let now = self.now();
@@ -108,7 +108,7 @@ impl Fleet {
     fn absorb(&mut self, table: &Table) {
         self.primary.heard(primary::sealed(&table.header));
         self.sealed.read(table);
-        if has_catalogue(table) {
+        if table.has_catalogue() {
             (self.damage, self.lost) = (None, None);
         }
         let were_live = gone::live_before(&self.catalogue, table);
@@ -266,10 +266,6 @@ impl Fleet {
         self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
         self.trouble = Some(error.clone());
     }
-}
-
-fn has_catalogue(table: &Table) -> bool {
-    table.records.iter().any(|record| matches!(record, Record::Catalogue(_)))
 }
 
 fn changes_members(record: &Record) -> bool {
