@@ -371,3 +371,35 @@ fn a_database_whose_change_was_lost_is_doubted_until_the_primary_starts_again() 
     let shipper = fleet.ship();
     LostChange { fleet, shipper, standbys, followers }.heals();
 }
+
+/// Nothing follows that could lead past it, so both programs stop, and say what a person can do; the second way out is gone.
+#[test]
+fn a_damaged_last_object_is_told_with_what_to_do_and_a_new_log_is_one_way() {
+    let _turn = shared();
+    let fleet = Fleet::new("damage-last", &["a"]);
+    let standby = Standby::of(&fleet);
+    Ledger::commit(&fleet.db("a"), 5);
+    assert_eq!(fleet.ship_once(), 0);
+    standby.catch_up();
+    Ledger::commit(&fleet.db("a"), 1);
+    assert_eq!(fleet.ship_once(), 0);
+    let objects = Objects::of(&fleet.store());
+    let last = objects.named("log/").pop().expect("a log");
+    objects.truncate(&last, 100);
+    let mut ship = fleet.replicate(&fleet.config("alpha"));
+    for output in [ship.arg("--once").output().expect("walship runs"), standby.once()] {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(names(&text, &last), "{text}");
+        assert!(text.contains("a copy of the store"), "{text}");
+        assert!(text.contains("log.json in"), "{text}");
+    }
+    let (store, seen) = (fleet.store(), fleet.scratch.file("state-alpha").join("log.json"));
+    for (path, aside) in [(store, "store.aside"), (seen, "log.json.aside")] {
+        std::fs::rename(path, fleet.scratch.file(aside)).expect("moved aside");
+    }
+    assert_eq!(fleet.ship_once(), 0);
+    fleet.assert_all_equal();
+    standby.catch_up();
+    standby.assert_equal(&fleet);
+}

@@ -20,6 +20,17 @@ pub(crate) fn blame(error: LogError) -> ApplyError {
     }
 }
 
+/// What to do about the newest object of the log that cannot be used: later ones lead a follower past it, and nobody else
+/// can.
+pub(crate) fn tail_hint(error: &LogError) -> Option<&'static str> {
+    let is_damage = matches!(error, LogError::Corrupt { .. } | LogError::Missing { .. });
+    is_damage.then_some(
+        "bring the object back from a copy of the store; without one, a primary that still runs leads past it with what it \
+         ships next, and for one that was stopped move the store, and log.json in its state_dir, aside: walship begins a \
+         new log there",
+    )
+}
+
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         let failure = Failure::from_error(error.exit_code(), &error);

@@ -46,6 +46,7 @@ use store::clock::{Clock, SystemClock};
 
 use crate::budget::Budget;
 use crate::error::ApplyError;
+use crate::failure::tail_hint;
 use crate::patient::Patient;
 use crate::sqlite;
 use fleet::{Fleet, Settings};
@@ -273,7 +274,11 @@ fn failure(error: &ApplyError) -> Failure {
 }
 
 fn log_failure(error: &fleet_log::LogError) -> Failure {
-    Failure::from_error(ExitCode::from_number(error.exit_code()), error)
+    let failure = Failure::from_error(ExitCode::from_number(error.exit_code()), error);
+    match tail_hint(error) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn thread_failure(error: &std::io::Error) -> Failure {

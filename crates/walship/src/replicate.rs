@@ -116,6 +116,8 @@ pub fn failure(error: &LogError) -> Failure {
         LogError::WrongFleet { .. } => {
             failure.hint("correct `fleet` or `[store]` in the configuration")
         }
+        LogError::Corrupt { .. } | LogError::Missing { .. } => failure
+            .hint("bring the object back from a copy of the store and start again; where there is no copy, move the store and log.json in state_dir aside: walship begins a new log there, with a new base of every database"),
         _ => failure.hint("`walapply verify -c FILE` tells what the store holds"),
     }
 }

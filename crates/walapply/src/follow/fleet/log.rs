@@ -12,6 +12,7 @@ use segment::{
 };
 
 use super::Fleet;
+use crate::failure::tail_hint;
 use crate::follow::jobs::Payload;
 use crate::follow::member::{Member, expected, is_live};
 use crate::follow::primary;
@@ -257,9 +258,10 @@ impl Fleet {
     }
 
     fn trouble(&mut self, error: &LogError) {
-        let text = error.to_string();
+        let hint = tail_hint(error).map(|hint| format!("; {hint}")).unwrap_or_default();
+        let text = format!("{error}{hint}");
         if self.store.error.as_ref() != Some(&text) {
-            tracing::warn!(%error, "the log cannot be read on");
+            tracing::warn!("the log cannot be read on: {text}");
         }
         let reachable =
             if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };

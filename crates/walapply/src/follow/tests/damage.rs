@@ -99,6 +99,30 @@ fn wreck(shop: &Shop, seq: Seq) {
     flip(shop, &object, length as usize - 300);
 }
 
+/// Later objects lead past a damaged one; where there is none, a person must know what to do.
+#[test]
+fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let last = change(&mut shop);
+    wreck(&shop, last);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+    let hint = failure.hint.as_deref().unwrap();
+    assert!(
+        hint.contains("a copy of the store") && hint.contains("log.json in its state_dir"),
+        "{hint}"
+    );
+    let running = standby.start(&shop);
+    let told = running.until("trouble", |snapshot| snapshot.store.error.is_some());
+    let error = told.store.error.unwrap();
+    assert!(error.contains(&format!("log object {last}")) && error.contains(hint), "{error}");
+    change(&mut shop);
+    running.until("led past it", |snapshot| snapshot.store.error.is_none());
+    running.stop().unwrap();
+}
+
 /// A log object that changed only the ledger and cannot be read, and after it one that changed only the notes.
 fn lose_a_change(shop: &mut Shop, standby: &Standby) -> Seq {
     standby.once(shop).unwrap();
