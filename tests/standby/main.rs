@@ -12,6 +12,7 @@ mod pauses;
 mod power;
 mod quiet;
 mod readers;
+mod renamed;
 mod silent;
 mod strangers;
 mod strays;

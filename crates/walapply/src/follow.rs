@@ -24,6 +24,7 @@ mod poll;
 mod pool;
 pub(crate) mod primary;
 mod reading;
+mod renamed;
 mod rounds;
 mod saved;
 mod sealed;

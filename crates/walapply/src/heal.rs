@@ -9,7 +9,7 @@
 //!
 //! A crash leaves the old state or the new one, and at most a hidden temporary file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segment::{Millis, Name, PageNo};
@@ -27,12 +27,19 @@ pub(crate) struct Place {
     pub(crate) name: Name,
     /// Its file.
     pub(crate) path: PathBuf,
-    /// Where its file was under a former name, until it is moved.
-    pub(crate) former: Option<PathBuf>,
+    /// Names that it had, under which its file may still stand.
+    pub(crate) formers: Vec<Name>,
     /// Evidence and sidecars.
     pub(crate) state_dir: PathBuf,
     /// For the names of evidence folders.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Place {
+    /// Where the file of a database with this name lies.
+    pub(crate) fn path_of(&self, name: &Name) -> PathBuf {
+        files::database(self.path.parent().unwrap_or(Path::new(".")), name)
+    }
 }
 
 /// How a database was rebuilt.

@@ -1,8 +1,9 @@
-//! All followed databases together: what the log brings is given to each (`log`), and each is given work.
+//! All followed databases together: what the log brings is given to each (`log`, `names`), and each is given work.
 //!
 //! Runs on the coordinator's thread and never blocks: workers, the checkpoint thread and the reading thread do.
 
 mod log;
+mod names;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -155,9 +156,11 @@ impl Fleet {
         is_meant: impl Fn(&Track<Payload>) -> bool,
     ) {
         let read = self.position.last();
+        let (are_names_known, left) = (self.are_names_known(), self.names_being_left());
         let members = self.members.iter_mut();
         for (db, member) in members.filter(|(_, member)| is_meant(&member.track)).take(room) {
-            if member.may_begin()
+            if member.may_begin(are_names_known)
+                && left.iter().all(|key| *key != member.place.name.key())
                 && let Some(job) = member.track.next_job(read, now)
             {
                 let cut = cut_of(&self.catalogue, *db, read);
@@ -209,7 +212,8 @@ impl Fleet {
             return false;
         }
         for member in self.members.values_mut() {
-            if member.track.retry_at().is_some() && member.track.queued_bytes() > 0 {
+            let is_held_up = member.track.retry_at().is_some() || member.is_renamed();
+            if is_held_up && member.track.queued_bytes() > 0 {
                 member.track.give_up_queue();
                 self.rounds.news();
             }
@@ -221,8 +225,8 @@ impl Fleet {
         self.members.values().map(|member| member.track.queued_bytes()).sum()
     }
 
-    /// Saves the position where everything up to it is applied. Damage that no database has is not left behind so: the
-    /// next start meets it again.
+    /// Saves the position where everything up to it is applied. Damage that no database has is not left behind so, nor
+    /// a file under a former name: the next start meets them again.
     pub(super) fn save(&mut self, is_last: bool) {
         let now = self.now();
         let read = self.position.last();
@@ -349,7 +353,7 @@ impl Settings {
         Place {
             name: entry.name.clone(),
             path: files::database(&self.folder, &entry.name),
-            former: None,
+            formers: Vec::new(),
             state_dir: self.state_dir.clone(),
             clock: Arc::clone(&self.clock),
         }

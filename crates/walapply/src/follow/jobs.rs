@@ -14,8 +14,8 @@ use segment::{Catalogue, Checksum, DbId, Incarnation, Segment, Seq, Txid};
 use store::Store;
 
 use super::feed::Batch;
-use super::member;
 use super::track::{Job, Link, Trouble};
+use super::{member, renamed};
 use crate::budget::Budget;
 use crate::error::{ApplyError, Remedy};
 use crate::heal::{self, Manner, Place};
@@ -23,7 +23,7 @@ use crate::image;
 use crate::replace::RealDisk;
 use crate::replica::own::{self, FileId};
 use crate::replica::sidecar::{self, Sidecar};
-use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files, install};
+use crate::replica::{Applied, Drift, Found, Replica, Target, evidence, files};
 
 /// Where the pages of a link stand.
 #[derive(Clone, Debug)]
@@ -141,9 +141,7 @@ struct Hands<'a> {
 impl Hands<'_> {
     fn open(&mut self) -> Result<Done, ApplyError> {
         self.replica = None;
-        if let Some(former) = &self.place.former {
-            install::move_database(former, &self.place.path)?;
-        }
+        renamed::bring(self.place)?;
         self.sidecar = sidecar::read(&self.sidecar_path());
         let held = own::check(&self.place.path, self.sidecar.file)?;
         match Replica::open(&self.place.path)? {

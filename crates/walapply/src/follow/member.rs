@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Seq};
+use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Name, Seq};
 
 use super::checkpoint::{Checkpointed, Request, Schedule};
 use super::jobs::{Assignment, Cut, Done, Payload, Report, Undone};
@@ -37,6 +37,8 @@ pub(super) struct Member {
     bytes: u64,
     looked: Millis,
     looked_thoroughly: Millis,
+    /// The names whose files a running job may touch, first the one that the database had when it began.
+    touched: Vec<Name>,
 }
 
 impl Member {
@@ -59,19 +61,42 @@ impl Member {
             bytes: 0,
             looked: Millis::new(now.get().saturating_sub(spread)),
             looked_thoroughly: Millis::new(now.get().saturating_sub(spread_thoroughly)),
+            touched: Vec::new(),
         }
     }
 
     /// The database has another name from now on: its file moves before anything else happens to it.
+    ///
+    /// A job that runs knows the former name only; what it finds out there is not what is asked for any more.
     pub(super) fn rename(&mut self, place: Place, now: Millis) {
         let former = std::mem::replace(&mut self.place, place);
-        self.place.former = former.former.or(Some(former.path));
+        self.place.formers = former.formers;
+        self.place.formers.push(former.name);
+        self.place.formers.retain(|former| *former != self.place.name);
+        self.detail = Some("renamed: its file moves once the log is read to its end".into());
         self.track.look_anew(now);
     }
 
-    /// Whether a job may begin: one that closes or replaces the file must not, while a checkpoint has it open.
-    pub(super) fn may_begin(&self) -> bool {
-        !self.schedule.is_running() || self.track.is_following()
+    /// What stands under a former name belongs to the database that `is_given` that name: it stays there.
+    pub(super) fn leave_files(&mut self, is_given: impl Fn(&Name) -> bool) {
+        self.place.formers.retain(|former| !is_given(former));
+    }
+
+    /// Whether its file may stand under a former name.
+    pub(super) fn is_renamed(&self) -> bool {
+        !self.place.formers.is_empty()
+    }
+
+    /// The names that it had when a running job began, and has no more.
+    pub(super) fn names_being_left(&self) -> impl Iterator<Item = &Name> {
+        self.touched.iter().filter(|name| **name != self.place.name)
+    }
+
+    /// Whether a job may begin: one that closes or replaces the file must not, while a checkpoint has it open. One that
+    /// moves it must not, before it is known where to.
+    pub(super) fn may_begin(&self, are_names_known: bool) -> bool {
+        (!self.schedule.is_running() || self.track.is_following())
+            && (are_names_known || !self.is_renamed())
     }
 
     /// Whether a job or a checkpoint runs.
@@ -82,6 +107,7 @@ impl Member {
 
     /// A job with what it borrows from here.
     pub(super) fn assignment(&mut self, db: DbId, cut: Cut, job: Job<Payload>) -> Assignment {
+        self.touched = [&self.place.name].into_iter().chain(&self.place.formers).cloned().collect();
         Assignment {
             db,
             place: self.place.clone(),
@@ -143,9 +169,15 @@ impl Member {
             self.pages = replica.pages();
             self.bytes = u64::from(self.pages) * u64::from(replica.page_size().get());
         }
+        let is_overtaken = self.touched.first() != Some(&self.place.name);
+        self.touched.clear();
         match report.result {
+            Ok(Done::Opened | Done::Emptied) if is_overtaken => self.track.overtaken(),
             Ok(done) => self.done(done, expected, now),
             Err(undone) => self.undone(*undone, now),
+        }
+        if is_overtaken {
+            self.track.look_anew(now);
         }
     }
 
@@ -154,7 +186,7 @@ impl Member {
         match done {
             Done::Opened => {
                 let actual = self.replica.as_ref().map(|replica| replica.checksum());
-                self.place.former = None;
+                self.place.formers.clear();
                 self.track.opened(actual, self.sidecar.ceiling, expected, now);
                 self.detail = None;
             }
@@ -235,6 +267,7 @@ impl Member {
 
     /// A worker met a bug: its connections are gone.
     pub(super) fn panicked(&mut self, now: Millis) {
+        self.touched.clear();
         self.detail = Some("a bug stopped the last try; the log has its place".into());
         self.track.failed(Trouble::Rebuild, Vec::new(), now);
     }

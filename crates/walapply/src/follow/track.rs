@@ -361,9 +361,11 @@ impl<P> Track<P> {
         self.break_off(now);
     }
 
-    /// The file moves: it is looked at again before anything else.
+    /// The file moves: it is looked at again before anything else, whatever it waited for.
     pub(crate) fn look_anew(&mut self, now: Millis) {
         self.stage = Stage::Unknown;
+        self.trouble = None;
+        self.retry_at = now;
         self.behind_since = self.behind_since.or(Some(now));
     }
 
@@ -448,6 +450,11 @@ impl<P> Track<P> {
     pub(crate) fn became_empty(&mut self) {
         self.succeeded();
         self.rest_as_placeholder();
+    }
+
+    /// A job ended whose result is not asked for any more.
+    pub(crate) fn overtaken(&mut self) {
+        self.succeeded();
     }
 
     /// A look found nothing.

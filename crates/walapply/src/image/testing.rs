@@ -115,7 +115,7 @@ impl Shop {
     /// Creates a database and announces it with the next flush.
     pub(crate) fn create(&mut self, text: &str, tier: &str, page_size: u32) -> usize {
         let index = self.databases.len();
-        let path = self.folder.path().join(format!("{text}.sqlite"));
+        let path = self.folder.path().join(format!("{index}-{text}.sqlite"));
         let id = DbId::from_bytes([index as u8 + 1; 8]);
         self.databases.push(Tracked {
             id,

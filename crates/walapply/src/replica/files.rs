@@ -75,6 +75,12 @@ pub(crate) fn companions_present(path: &Path) -> Result<bool, ApplyError> {
     Ok(false)
 }
 
+/// Whether two paths lead to one file, as two spellings of a name do where the file system ignores case.
+pub(crate) fn is_one_file(path: &Path, other: &Path) -> Result<bool, ApplyError> {
+    let file = inode(path)?;
+    Ok(file.is_some() && file == inode(other)?)
+}
+
 /// Which files an open connection stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use segment::{PageHashes, PageNo, PageSize, page_hash};
 
-use super::{Feed, Target, files, marked, own};
+use super::{Feed, Target, files, marked};
 use crate::error::ApplyError;
 use crate::sqlite::Checker;
 
@@ -99,32 +99,6 @@ impl Prepared {
         Checker::open_alone(&self.path)?.exchange_content(&self.temporary)?;
         files::remove(&self.temporary)
     }
-}
-
-/// Gives a database another name in the same folder, unless somebody reads it ([`ApplyError::Busy`]).
-///
-/// Nothing happens where there is no file of ours, or where the new name is taken: then that file's content decides.
-pub(crate) fn move_database(from: &Path, to: &Path) -> Result<(), ApplyError> {
-    let is_empty = match files::length(from)? {
-        None => return Ok(()),
-        Some(length) => length == 0,
-    };
-    if let Err(error) = own::check(from, None) {
-        tracing::warn!(%error, "not renamed");
-        return Ok(());
-    }
-    if files::length(to)?.is_some() {
-        tracing::warn!(from = %from.display(), to = %to.display(), "not renamed: there is a file already");
-        return Ok(());
-    }
-    let alone = if is_empty { None } else { Some(Checker::open_alone(from)?) };
-    if let Some(alone) = &alone {
-        alone.checkpoint_truncate()?;
-        files::remove(&files::companion(from, "-wal"))?;
-        files::remove(&files::companion(from, "-shm"))?;
-    }
-    fs::rename(from, to).map_err(ApplyError::file(from, "renaming"))?;
-    files::sync_folder(to)
 }
 
 struct Writer<'a> {

@@ -76,5 +76,12 @@ pub(crate) fn sync(path: &Path) -> Result<(), ApplyError> {
     files::sync_folder(path)
 }
 
+/// Lets what is known of a database go with it to another name. Where that fails it is lost, which costs reading only.
+pub(crate) fn rename(state_dir: &Path, from: &Name, to: &Name) {
+    if let Err(error) = fs::rename(path(state_dir, from), path(state_dir, to)) {
+        tracing::debug!(%from, %to, %error, "the sidecar was not renamed");
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Taking in what the reading thread found: who is followed, what the log says of each, what is wrong with the log.
+//! Taking in what the reading thread found: what the log says of each database, and what is wrong with the log.
 //!
 //! What must happen before what: a segment's table enters the catalogue before its sections reach the databases, so a
 //! database that has to be rebuilt is rebuilt as of a cut that has them. What a catalogue says is compared with the
@@ -7,14 +7,12 @@
 use std::sync::Arc;
 
 use fleet_log::{LogError, Position};
-use segment::{
-    BaseRecord, Catalogue, CatalogueEntry, Millis, Record, Segment, SegmentError, Seq, Table,
-};
+use segment::{BaseRecord, Catalogue, Millis, Record, Segment, SegmentError, Seq, Table};
 
 use super::Fleet;
 use crate::failure::tail_hint;
 use crate::follow::jobs::Payload;
-use crate::follow::member::{Member, expected, is_live};
+use crate::follow::member::{expected, is_live};
 use crate::follow::primary;
 use crate::follow::reading::Event;
 use crate::follow::state::StoreHealth;
@@ -154,48 +152,6 @@ impl Fleet {
         );
         tracing::error!("{damage}");
         self.damage = Some(damage);
-    }
-
-    /// Makes the members those that the catalogue and the settings say.
-    fn enlist(&mut self) {
-        let now = self.now();
-        let entries: Vec<CatalogueEntry> = self.catalogue.databases.values().cloned().collect();
-        self.members.retain(|db, _| {
-            entries
-                .iter()
-                .any(|entry| entry.id == *db && self.settings.follows(&self.catalogue, entry))
-        });
-        for entry in entries {
-            if !self.settings.follows(&self.catalogue, &entry) || self.clashes(&entry) {
-                continue;
-            }
-            let member = self.members.entry(entry.id).or_insert_with(|| {
-                let place = self.settings.place(&entry);
-                let mut member = Member::new(entry.id, place, entry.tier.clone(), now);
-                // Only one that was announced before may be changed there.
-                let lost = self.lost.filter(|_| entry.incarnation.is_some());
-                lost.into_iter().for_each(|lost| member.track.object_lost(lost));
-                member
-            });
-            member.tier.clone_from(&entry.tier);
-            if member.place.name != entry.name {
-                member.rename(self.settings.place(&entry), now);
-            }
-        }
-    }
-
-    /// Two databases must not share a file, also where the file system ignores case.
-    fn clashes(&mut self, entry: &CatalogueEntry) -> bool {
-        let key = entry.name.key();
-        let holder = self
-            .members
-            .iter()
-            .find(|(db, member)| **db != entry.id && member.place.name.key() == key);
-        let Some((holder, _)) = holder else { return false };
-        if self.clashes.insert(key, entry.id) != Some(entry.id) {
-            tracing::error!(db = %entry.name, %holder, "another database has this name already: not followed");
-        }
-        true
     }
 
     fn tail(&mut self, server: Millis) {

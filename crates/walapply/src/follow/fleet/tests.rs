@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use fleet_log::{Batch, FleetFile, Reader, Tail, catalogue_at, find_tail};
+use fleet_log::{Batch, Reader, Tail, catalogue_at, find_tail};
 use store::clock::ManualClock;
 use tempfile::TempDir;
 
@@ -12,6 +12,8 @@ use crate::follow::jobs::Tools;
 use crate::follow::reading::Event;
 use crate::image::testing::{Shop, name};
 use crate::patient::Patient;
+
+mod names;
 
 const START: Millis = Millis::new(1_795_599_000_000);
 /// After this long without news a look is due.
@@ -23,37 +25,29 @@ struct World {
     clock: Arc<ManualClock>,
     pool: Pool,
     fleet: Fleet,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
-    /// All is in the file, durable, and was looked at.
-    fn at_rest() -> Self {
+    /// A log with one database, and a folder with nothing in it.
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::create_dir_all(at("state/replicas")).unwrap();
-        std::fs::create_dir(at("databases")).unwrap();
+        std::fs::create_dir_all(folder.path().join("state/replicas")).unwrap();
+        std::fs::create_dir(folder.path().join("databases")).unwrap();
         let mut shop = Shop::open();
         shop.create("ledger", "p0", 4096);
         shop.flush();
         let clock = Arc::new(ManualClock::new(START));
-        let settings = Settings {
-            standby: StandbySettings {
-                dir: at("databases"),
-                tiers: None,
-                poll_interval: Duration::from_secs(1),
-                idle_poll_interval: Duration::from_secs(1),
-                quiet_after: Duration::from_secs(3_600),
-            },
-            folder: at("databases"),
-            state_dir: at("state"),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        };
         let store = Patient::over(Arc::clone(&shop.store));
         let tools = Tools { store, budget: Budget::standard() };
         let pool = Pool::start(1, &tools, &Arc::new(AtomicBool::new(false))).unwrap();
-        let fleet = Fleet::new(settings);
-        let mut world = Self { shop, clock, pool, fleet, _folder: folder };
+        let fleet = Fleet::new(settings(&folder, &clock));
+        Self { shop, clock, pool, fleet, folder }
+    }
+
+    /// All is in the file, durable, and was looked at.
+    fn at_rest() -> Self {
+        let mut world = Self::new();
         world.begin();
         world.settle();
         world.clock.advance(LONG);
@@ -61,37 +55,62 @@ impl World {
         world
     }
 
+    /// The follower ends, and another one begins where that stood.
+    fn restart(&mut self) {
+        self.fleet = Fleet::new(settings(&self.folder, &self.clock));
+        self.begin();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.fleet.settings.folder.join(format!("{name}.db"))
+    }
+
     fn begin(&mut self) {
         let store = &*self.shop.store;
         let Tail::At { position, .. } = find_tail(store).unwrap() else { panic!("no log") };
         let catalogue = catalogue_at(store, position.last().unwrap()).unwrap().catalogue;
-        let fleet = FleetFile::of_fleet(store, &name("anvil")).unwrap().unwrap().id;
-        let sealed = Sealed::default();
+        self.begin_at(catalogue, position);
+        self.fleet.read(Event::Tail { server: START }).unwrap();
+    }
+
+    fn begin_at(&mut self, catalogue: Catalogue, position: Position) {
         let began = Event::Began {
-            fleet,
+            fleet: self.shop.fleet.id,
             catalogue,
             position,
-            sealed,
+            sealed: Sealed::default(),
             gone: Gone::default(),
             heard: None,
             server: None,
         };
         self.fleet.read(began).unwrap();
-        self.fleet.read(Event::Tail { server: START }).unwrap();
     }
 
     /// A change is shipped and read.
     fn change(&mut self) -> Seq {
         self.shop.databases[0].source.mutate();
         let seq = self.shop.flush();
+        self.read_on();
+        seq
+    }
+
+    /// What was shipped is read, to the end of the log.
+    fn read_on(&mut self) {
+        let server = self.read_objects(64);
+        self.fleet.read(Event::Tail { server }).unwrap();
+    }
+
+    /// At most so many objects are read. The store's time.
+    fn read_objects(&mut self, objects_max: u32) -> Millis {
         let mut reader = Reader::new(Arc::clone(&self.shop.store), self.fleet.position.clone());
-        let Batch::Accepted { segments, server, .. } = reader.batch(64, 1 << 20).unwrap() else {
+        let Batch::Accepted { segments, server, .. } = reader.batch(objects_max, 1 << 20).unwrap()
+        else {
             panic!("nothing there")
         };
         let segments = segments.into_iter().map(Arc::new).collect();
         let position = reader.position().clone();
         self.fleet.read(Event::Segments { segments, position, server }).unwrap();
-        seq
+        server
     }
 
     fn go_round(&mut self) -> Option<Facts> {
@@ -117,6 +136,22 @@ impl World {
             are_any = true;
         }
         are_any
+    }
+}
+
+fn settings(folder: &TempDir, clock: &Arc<ManualClock>) -> Settings {
+    let databases = folder.path().join("databases");
+    Settings {
+        standby: StandbySettings {
+            dir: databases.clone(),
+            tiers: None,
+            poll_interval: Duration::from_secs(1),
+            idle_poll_interval: Duration::from_secs(1),
+            quiet_after: Duration::from_secs(3_600),
+        },
+        folder: databases,
+        state_dir: folder.path().join("state"),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
     }
 }
 
@@ -150,7 +185,7 @@ fn what_comes_during_a_look_is_applied_as_soon_as_that_ends() {
 #[test]
 fn a_stray_write_is_news() {
     let mut world = World::at_rest();
-    let path = world.fleet.settings.folder.join("ledger.db");
+    let path = world.path("ledger");
     let mut bytes = std::fs::read(&path).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;

@@ -1,0 +1,81 @@
+//! Who is followed, and which database each file name belongs to.
+//!
+//! What always holds: two databases never share a file, also where the file system ignores case. What stands under a name
+//! that another database has been given stays there, and becomes that one's content.
+//!
+//! What must happen before what: files of renamed databases move once the log was read as far as it goes. Before that a
+//! file may be another database's already: what was read was true when it was written, and this standby may have
+//! followed the log further than that in an earlier run.
+
+use std::collections::BTreeMap;
+
+use segment::{CatalogueEntry, DbId, Name};
+
+use super::Fleet;
+use crate::follow::member::Member;
+
+impl Fleet {
+    /// Makes the members those that the catalogue and the settings say.
+    pub(super) fn enlist(&mut self) {
+        let now = self.now();
+        let owners = self.owners();
+        let entries: BTreeMap<DbId, CatalogueEntry> =
+            owners.values().map(|entry| (entry.id, entry.clone())).collect();
+        self.members.retain(|db, _| entries.contains_key(db));
+        for entry in entries.into_values() {
+            let member = self.members.entry(entry.id).or_insert_with(|| {
+                let place = self.settings.place(&entry);
+                let mut member = Member::new(entry.id, place, entry.tier.clone(), now);
+                // Only one that was announced before may be changed there.
+                let lost = self.lost.filter(|_| entry.incarnation.is_some());
+                lost.into_iter().for_each(|lost| member.track.object_lost(lost));
+                member
+            });
+            member.tier.clone_from(&entry.tier);
+            if member.place.name != entry.name {
+                member.rename(self.settings.place(&entry), now);
+            }
+        }
+        for (db, member) in self.members.iter_mut().filter(|(_, member)| member.is_renamed()) {
+            let is_anothers = |name: &Name| owners.get(&name.key()).is_some_and(|of| of.id != *db);
+            member.leave_files(is_anothers);
+        }
+    }
+
+    /// The database that each name belongs to: the one that has it already keeps it.
+    fn owners(&mut self) -> BTreeMap<String, CatalogueEntry> {
+        let entries = self.catalogue.databases.values();
+        let entries = entries.filter(|entry| self.settings.follows(&self.catalogue, entry));
+        let has_it = |entry: &&CatalogueEntry| {
+            let member = self.members.get(&entry.id);
+            member.is_some_and(|member| member.place.name.key() == entry.name.key())
+        };
+        let (holders, others): (Vec<_>, Vec<_>) =
+            entries.cloned().partition(|entry| has_it(&entry));
+        let mut owners: BTreeMap<String, CatalogueEntry> = BTreeMap::new();
+        for entry in holders.into_iter().chain(others) {
+            let key = entry.name.key();
+            match owners.get(&key) {
+                Some(holder) => self.tell_clash(&entry, holder.id),
+                None => _ = owners.insert(key, entry),
+            }
+        }
+        owners
+    }
+
+    fn tell_clash(&mut self, entry: &CatalogueEntry, holder: DbId) {
+        if self.clashes.insert(entry.name.key(), entry.id) != Some(entry.id) {
+            tracing::error!(db = %entry.name, %holder, "another database has this name already: not followed");
+        }
+    }
+
+    /// Whether the log was read as far as it goes, so that no name is about to change.
+    pub(super) fn are_names_known(&self) -> bool {
+        self.at_tail || self.trouble.is_some()
+    }
+
+    /// Names (their keys) whose files are touched by jobs of databases that do not have them any more.
+    pub(super) fn names_being_left(&self) -> Vec<String> {
+        self.members.values().flat_map(Member::names_being_left).map(Name::key).collect()
+    }
+}
