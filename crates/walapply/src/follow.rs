@@ -16,6 +16,7 @@
 //! After a crash at any point every file holds the state after some log object; the next start finds out which by content.
 
 mod checkpoint;
+mod clocks;
 mod feed;
 mod fleet;
 mod jobs;
@@ -43,13 +44,13 @@ use console::config::StandbySettings;
 use console::{ExitCode, Failure, WalapplyConfig, descriptors};
 use crossbeam_channel::{Receiver, bounded, never, select};
 use store::Store;
-use store::clock::{Clock, SystemClock};
 
 use crate::budget::Budget;
 use crate::error::ApplyError;
 use crate::failure::tail_hint;
 use crate::patient::Patient;
 use crate::sqlite;
+use clocks::Clocks;
 use fleet::{Fleet, Settings};
 use jobs::Tools;
 use poll::Limits;
@@ -91,14 +92,14 @@ pub fn follow(
 ) -> Result<(), Failure> {
     sqlite::assert_library().map_err(|error| failure(&error))?;
     let standby = config.standby()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clocks = Clocks::of_host();
     let folder = open_folder(&standby.dir).map_err(|error| failure(&error))?;
     make_folder(&config.state_dir.join("replicas")).map_err(|error| failure(&error))?;
     let settings = Settings {
         standby: standby.clone(),
         folder: folder.path.clone(),
         state_dir: config.state_dir.clone(),
-        clock: Arc::clone(&clock),
+        clocks: clocks.clone(),
     };
     let tools = Tools { store: Patient::over(Arc::clone(&store)), budget: Budget::standard() };
     let pool = Pool::start(workers(), &tools, &stop).map_err(|error| thread_failure(&error))?;
@@ -106,7 +107,7 @@ pub fn follow(
     let (alive, stopped) = bounded::<()>(0);
     let reading = Reading {
         store,
-        clock,
+        clocks,
         fleet: config.fleet.clone(),
         state_dir: config.state_dir.clone(),
         limits: limits(standby),

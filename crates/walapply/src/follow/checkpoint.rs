@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use segment::{DbId, Millis, Seq};
+use segment::{DbId, Seq};
 
 use super::pool::Finished;
 use crate::error::ApplyError;
@@ -23,7 +23,7 @@ const FRAMES_DUE: u64 = 1_000;
 /// What was applied is moved after this long at the latest, so that it becomes durable.
 const AGE_DUE: Duration = Duration::from_secs(5);
 /// When readers keep frames from being moved, trying more often than this is of no use.
-const RETRY_PAUSE_MS: u64 = 1_000;
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Readers that keep so many frames from being moved are a reason to tell somebody.
 const FRAMES_HELD_BACK: u32 = 50_000;
@@ -64,8 +64,8 @@ impl Checkpointed {
 pub(crate) struct Schedule {
     /// Frames written that no checkpoint has moved.
     frames: u64,
-    dirty_since: Option<Millis>,
-    not_before: Option<Millis>,
+    dirty_since: Option<Instant>,
+    not_before: Option<Instant>,
     is_running: bool,
     /// Frames that readers held back when that was last told.
     told: u32,
@@ -73,7 +73,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// A change of so many pages was applied.
-    pub(crate) fn applied(&mut self, pages: u64, now: Millis) {
+    pub(crate) fn applied(&mut self, pages: u64, now: Instant) {
         // Each change may add one frame for page 1.
         self.frames += pages + 1;
         self.dirty_since.get_or_insert(now);
@@ -84,11 +84,16 @@ impl Schedule {
         self.is_running
     }
 
+    /// Whether nothing is to be moved.
+    #[cfg(test)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.dirty_since.is_none() && !self.is_running
+    }
+
     /// The frames to be moved, if a checkpoint is to begin now; it counts as running then.
-    pub(crate) fn begin(&mut self, now: Millis) -> Option<u64> {
+    pub(crate) fn begin(&mut self, now: Instant) -> Option<u64> {
         let since = self.dirty_since?;
-        let is_due =
-            self.frames >= FRAMES_DUE || u128::from(now.since(since)) >= AGE_DUE.as_millis();
+        let is_due = self.frames >= FRAMES_DUE || now.duration_since(since) >= AGE_DUE;
         if self.is_running || !is_due || self.not_before.is_some_and(|start| now < start) {
             return None;
         }
@@ -98,14 +103,14 @@ impl Schedule {
     }
 
     /// One ended. Incomplete ones are tried again after a pause.
-    pub(crate) fn ended(&mut self, checkpointed: &Checkpointed, now: Millis) {
+    pub(crate) fn ended(&mut self, checkpointed: &Checkpointed, now: Instant) {
         self.is_running = false;
         if checkpointed.is_complete() {
             self.frames = self.frames.saturating_sub(checkpointed.request.frames);
             (self.not_before, self.told) = (None, 0);
         } else {
             self.dirty_since.get_or_insert(now);
-            self.not_before = Some(Millis::new(now.get() + RETRY_PAUSE_MS));
+            self.not_before = Some(now + RETRY_PAUSE);
         }
     }
 
@@ -156,7 +161,8 @@ mod tests {
     #[test]
     fn many_frames_are_moved_at_once_and_few_after_a_while() {
         let mut schedule = Schedule::default();
-        let at = |ms: u64| Millis::new(1_000_000 + ms);
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
         assert_eq!(schedule.begin(at(0)), None);
         schedule.applied(3, at(0));
         assert_eq!(schedule.begin(at(4_999)), None);
@@ -173,7 +179,8 @@ mod tests {
     #[test]
     fn what_readers_hold_back_is_tried_again_and_told_when_it_doubles() {
         let mut schedule = Schedule::default();
-        let at = |ms: u64| Millis::new(1_000_000 + ms);
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
         schedule.applied(60_000, at(0));
         assert!(schedule.begin(at(0)).is_some());
         let held = ended(60_001, (60_001, 10));

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use console::ExitCode;
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
-use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Seq};
-use store::clock::Clock;
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Seq};
 
 use super::checkpoint::Checkpointed;
+use super::clocks::{Clocks, Now};
 use super::jobs::{Cut, Done, Payload, Report};
 use super::member::{Member, expected};
 use super::pool::{Finished, Pool};
@@ -36,13 +36,13 @@ const QUEUE_BYTES_MAX: u64 = 192 << 20;
 /// Jobs that can wait are handed out up to this many for each worker, so that none runs dry.
 const JOBS_AHEAD: usize = 2;
 /// The position is saved at most this often.
-const SAVE_EVERY_MS: u64 = 5_000;
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// Where things are, and what is followed.
 pub(super) struct Settings {
     pub(super) standby: StandbySettings,
     pub(super) folder: PathBuf,
     pub(super) state_dir: PathBuf,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clocks: Clocks,
 }
 
 /// The coordinator's state.
@@ -64,7 +64,7 @@ pub(super) struct Fleet {
     lost: Option<Doubt>,
     rounds: Rounds,
     offset_ms: i64,
-    saved: (Millis, Option<Seq>),
+    saved: (Instant, Option<Seq>),
     /// Names that two databases claim, told once.
     clashes: BTreeMap<String, DbId>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Fleet {
 impl Fleet {
     /// A fleet of which nothing is known yet.
     pub(super) fn new(settings: Settings) -> Self {
-        let now = settings.clock.now();
+        let now = settings.clocks.steady.now();
         Self {
             settings,
             id: None,
@@ -88,7 +88,7 @@ impl Fleet {
             notice: None,
             damage: None,
             lost: None,
-            rounds: Rounds::new(Instant::now()),
+            rounds: Rounds::new(now),
             offset_ms: 0,
             saved: (now, None),
             clashes: BTreeMap::new(),
@@ -97,12 +97,12 @@ impl Fleet {
 
     /// Whether anything may be due for a database.
     pub(super) fn is_round_due(&self) -> bool {
-        self.rounds.is_due(Instant::now())
+        self.rounds.is_due(self.now().steady)
     }
 
     /// How long nothing is due, unless something happens.
     pub(super) fn patience(&self) -> Duration {
-        self.rounds.patience(Instant::now())
+        self.rounds.patience(self.now().steady)
     }
 
     /// Goes round all databases: gives out what is due, and saves the position. How all stand, if that is news.
@@ -112,7 +112,7 @@ impl Fleet {
         self.dispatch(pool);
         self.save(false);
         self.tell_of_the_primary();
-        let is_news = self.rounds.made(Instant::now(), is_at_rest);
+        let is_news = self.rounds.made(self.now().steady, is_at_rest);
         is_news.then(|| self.facts())
     }
 
@@ -121,7 +121,7 @@ impl Fleet {
         if !self.at_tail || self.store.reachable != Some(true) {
             return;
         }
-        let store_now = self.now().offset(self.offset_ms);
+        let store_now = self.now().store;
         match self.primary.news(self.settings.standby.quiet_after, store_now) {
             Some(News::Quiet(silence)) => tracing::warn!("{}", primary::told(silence)),
             Some(News::Back) => tracing::info!("the primary is heard again"),
@@ -134,7 +134,7 @@ impl Fleet {
     /// After a start all files are to be compared with the log, which takes as long as reading them. Those that the log
     /// has news for go first, and the others never queue up before news that comes later.
     fn dispatch(&mut self, pool: &Pool) {
-        let now = self.now();
+        let now = self.now().steady;
         for (db, member) in &mut self.members {
             member.want_look(now);
             if let Some(request) = member.checkpoint_due(*db, now) {
@@ -151,7 +151,7 @@ impl Fleet {
     fn assign(
         &mut self,
         pool: &Pool,
-        now: Millis,
+        now: Instant,
         room: usize,
         is_meant: impl Fn(&Track<Payload>) -> bool,
     ) {
@@ -185,13 +185,13 @@ impl Fleet {
     }
 
     /// A look that found nothing is no news, unless something came for the database meanwhile.
-    fn job_finished(&mut self, report: Report, now: Millis) {
+    fn job_finished(&mut self, report: Report, now: Now) {
         let expected = expected(self.catalogue.databases.get(&report.db));
         let found_nothing = matches!(report.result, Ok(Done::Looked));
         if let Some(member) = self.members.get_mut(&report.db) {
             member.finished(report, &expected, now);
             if self.at_tail {
-                member.track.tail_reached(&expected, now);
+                member.track.tail_reached(&expected, now.store);
             }
             if !found_nothing || !member.track.is_caught_up() {
                 self.rounds.news();
@@ -199,10 +199,10 @@ impl Fleet {
         }
     }
 
-    fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Millis) {
+    fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Now) {
         self.rounds.news();
         if let Some(member) = self.members.get_mut(&checkpointed.request.db) {
-            member.checkpointed(checkpointed, now);
+            member.checkpointed(checkpointed, now.steady);
         }
     }
 
@@ -212,7 +212,7 @@ impl Fleet {
             return false;
         }
         for member in self.members.values_mut() {
-            let is_held_up = member.track.retry_at().is_some() || member.is_renamed();
+            let is_held_up = member.track.is_in_trouble() || member.is_renamed();
             if is_held_up && member.track.queued_bytes() > 0 {
                 member.track.give_up_queue();
                 self.rounds.news();
@@ -228,10 +228,12 @@ impl Fleet {
     /// Saves the position where everything up to it is applied. Damage that no database has is not left behind so, nor
     /// a file under a former name: the next start meets them again.
     pub(super) fn save(&mut self, is_last: bool) {
-        let now = self.now();
+        let now = self.now().steady;
         let read = self.position.last();
-        let is_due = is_last || now.since(self.saved.0) >= SAVE_EVERY_MS;
-        let is_sound = self.is_caught_up() && self.damage.is_none() && !self.is_in_doubt();
+        let is_due = is_last || now.duration_since(self.saved.0) >= SAVE_EVERY;
+        let is_renamed = self.members.values().any(Member::is_renamed);
+        let is_sound =
+            self.is_caught_up() && self.damage.is_none() && !self.is_in_doubt() && !is_renamed;
         let (Some(fleet), true, true) = (self.id, is_due && self.saved.1 != read, is_sound) else {
             return;
         };
@@ -338,8 +340,9 @@ impl Fleet {
         member.status(entry, self.gone.since(db))
     }
 
-    fn now(&self) -> Millis {
-        self.settings.clock.now()
+    fn now(&self) -> Now {
+        let Clocks { wall, steady } = &self.settings.clocks;
+        Now { store: wall.now().offset(self.offset_ms), steady: steady.now() }
     }
 }
 
@@ -355,7 +358,7 @@ impl Settings {
             path: files::database(&self.folder, &entry.name),
             formers: Vec::new(),
             state_dir: self.state_dir.clone(),
-            clock: Arc::clone(&self.clock),
+            clock: Arc::clone(&self.clocks.wall),
         }
     }
 }

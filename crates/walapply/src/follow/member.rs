@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use segment::{CatalogueEntry, DatabaseState, DbId, Millis, Name, Seq};
 
 use super::checkpoint::{Checkpointed, Request, Schedule};
+use super::clocks::Now;
 use super::jobs::{Assignment, Cut, Done, Payload, Report, Undone};
 use super::state::DatabaseStatus;
 use super::track::{Condition, Expected, Job, Track, Trouble};
@@ -17,9 +19,9 @@ use crate::replica::sidecar::{self, Sidecar};
 use crate::replica::watch::Watch;
 
 /// An idle database is looked at this often.
-const LOOK_EVERY_MS: u64 = 20_000;
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// And all its pages this often.
-const LOOK_THOROUGHLY_EVERY_MS: u64 = 6 * 3_600_000;
+const LOOK_THOROUGHLY_EVERY: Duration = Duration::from_secs(6 * 3_600);
 
 /// One followed database.
 pub(super) struct Member {
@@ -35,22 +37,22 @@ pub(super) struct Member {
     heals: u64,
     pages: u32,
     bytes: u64,
-    looked: Millis,
-    looked_thoroughly: Millis,
+    look_at: Instant,
+    look_thoroughly_at: Instant,
     /// The names whose files a running job may touch, first the one that the database had when it began.
     touched: Vec<Name>,
 }
 
 impl Member {
     /// A database that was just heard of.
-    pub(super) fn new(db: DbId, place: Place, tier: String, now: Millis) -> Self {
+    pub(super) fn new(db: DbId, place: Place, tier: String, now: Now) -> Self {
         // Looks at many databases are spread over the interval.
-        let spread = u64::from(db.as_bytes()[0]) * LOOK_EVERY_MS / 256;
-        let spread_thoroughly = u64::from(db.as_bytes()[1]) * LOOK_THOROUGHLY_EVERY_MS / 512;
+        let first = LOOK_EVERY * (256 - u32::from(db.as_bytes()[0])) / 256;
+        let first_thorough = LOOK_THOROUGHLY_EVERY * (512 - u32::from(db.as_bytes()[1])) / 512;
         Self {
             place,
             tier,
-            track: Track::new(now),
+            track: Track::new(now.store),
             replica: None,
             watch: None,
             sidecar: Sidecar::default(),
@@ -59,8 +61,8 @@ impl Member {
             heals: 0,
             pages: 0,
             bytes: 0,
-            looked: Millis::new(now.get().saturating_sub(spread)),
-            looked_thoroughly: Millis::new(now.get().saturating_sub(spread_thoroughly)),
+            look_at: now.steady + first,
+            look_thoroughly_at: now.steady + first_thorough,
             touched: Vec::new(),
         }
     }
@@ -105,6 +107,12 @@ impl Member {
         self.track.is_busy() || self.schedule.is_running()
     }
 
+    /// Whether all that was applied was moved into the file.
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.schedule.is_clean()
+    }
+
     /// A job with what it borrows from here.
     pub(super) fn assignment(&mut self, db: DbId, cut: Cut, job: Job<Payload>) -> Assignment {
         self.touched = [&self.place.name].into_iter().chain(&self.place.formers).cloned().collect();
@@ -119,7 +127,7 @@ impl Member {
     }
 
     /// The checkpoint to make now. The apply connection must stay open meanwhile, so only where the file is followed.
-    pub(super) fn checkpoint_due(&mut self, db: DbId, now: Millis) -> Option<Request> {
+    pub(super) fn checkpoint_due(&mut self, db: DbId, now: Instant) -> Option<Request> {
         if !self.track.is_following() {
             return None;
         }
@@ -130,7 +138,7 @@ impl Member {
     }
 
     /// A checkpoint ended.
-    pub(super) fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Millis) {
+    pub(super) fn checkpointed(&mut self, checkpointed: &Checkpointed, now: Instant) {
         let db = &self.place.name;
         self.schedule.ended(checkpointed, now);
         match &checkpointed.result {
@@ -148,20 +156,20 @@ impl Member {
     }
 
     /// Asks for a look at the file where one is due.
-    pub(super) fn want_look(&mut self, now: Millis) {
-        if now.since(self.looked) < LOOK_EVERY_MS {
+    pub(super) fn want_look(&mut self, now: Instant) {
+        if now < self.look_at {
             return;
         }
-        self.looked = now;
-        let is_thorough = now.since(self.looked_thoroughly) >= LOOK_THOROUGHLY_EVERY_MS;
+        self.look_at = now + LOOK_EVERY;
+        let is_thorough = now >= self.look_thoroughly_at;
         if is_thorough {
-            self.looked_thoroughly = now;
+            self.look_thoroughly_at = now + LOOK_THOROUGHLY_EVERY;
         }
         self.track.want_look(is_thorough);
     }
 
     /// Takes back what a job borrowed and learns how it ended.
-    pub(super) fn finished(&mut self, report: Report, expected: &Expected, now: Millis) {
+    pub(super) fn finished(&mut self, report: Report, expected: &Expected, now: Now) {
         self.replica = report.replica;
         self.watch = self.replica.as_ref().map(|replica| Arc::clone(replica.watch()));
         self.sidecar = report.sidecar;
@@ -177,17 +185,17 @@ impl Member {
             Err(undone) => self.undone(*undone, now),
         }
         if is_overtaken {
-            self.track.look_anew(now);
+            self.track.look_anew(now.store);
         }
     }
 
-    fn done(&mut self, done: Done, expected: &Expected, now: Millis) {
+    fn done(&mut self, done: Done, expected: &Expected, now: Now) {
         let db = &self.place.name;
         match done {
             Done::Opened => {
                 let actual = self.replica.as_ref().map(|replica| replica.checksum());
                 self.place.formers.clear();
-                self.track.opened(actual, self.sidecar.ceiling, expected, now);
+                self.track.opened(actual, self.sidecar.ceiling, expected, now.store);
                 self.detail = None;
             }
             Done::Applied { seq, txid, pages_written, retries } => {
@@ -196,14 +204,14 @@ impl Member {
                     tracing::info!(%db, retries, "another process held the write lock of the standby's file");
                 }
                 self.track.applied(seq, txid);
-                self.schedule.applied(pages_written, now);
-                self.looked = now;
+                self.schedule.applied(pages_written, now.steady);
+                self.look_at = now.steady + LOOK_EVERY;
                 self.detail = None;
             }
             Done::Rebuilt { at, changed, txid, checksum, manner, pages_written, evidence } => {
                 self.tell_rebuilt(manner, pages_written, evidence);
                 self.track.rebuilt(at, changed, txid, checksum);
-                self.schedule.applied(pages_written, now);
+                self.schedule.applied(pages_written, now.steady);
             }
             Done::Emptied => self.track.became_empty(),
             Done::Looked => self.track.looked(),
@@ -225,7 +233,7 @@ impl Member {
         self.heals += 1;
     }
 
-    fn undone(&mut self, undone: Undone, now: Millis) {
+    fn undone(&mut self, undone: Undone, now: Now) {
         let Undone { error, trouble, evidence, unapplied } = undone;
         let db = &self.place.name;
         let kept = evidence.map(|path| path.display().to_string());
@@ -266,7 +274,7 @@ impl Member {
     }
 
     /// A worker met a bug: its connections are gone.
-    pub(super) fn panicked(&mut self, now: Millis) {
+    pub(super) fn panicked(&mut self, now: Now) {
         self.touched.clear();
         self.detail = Some("a bug stopped the last try; the log has its place".into());
         self.track.failed(Trouble::Rebuild, Vec::new(), now);

@@ -6,9 +6,10 @@
 //!
 //! - While the log moves no wait is longer than `poll_interval`; a quiet log is asked less and less, up to
 //!   `idle_poll_interval`, still on the grid.
-//! - All instants here are on the store's clock, whose offset to our own is taken from every answer.
+//! - Grid instants are on the store's clock, as far as the last answer tells: it and the primary's may jump. A wrong grid
+//!   costs requests, and never a wait beyond the limit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use segment::{Header, Millis};
 
@@ -31,9 +32,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// The limits as they are configured.
     pub(crate) fn new(poll: Duration, idle: Duration) -> Self {
-        let ms = |duration: Duration| {
-            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(WAIT_MIN_MS)
-        };
+        let ms = |duration: Duration| millis(duration).max(WAIT_MIN_MS);
         Self { poll_ms: ms(poll), idle_ms: ms(idle.max(poll)) }
     }
 }
@@ -73,27 +72,27 @@ pub(crate) struct Poller {
     grid: Option<Grid>,
     /// How long after a grid instant the object is there.
     delay: u64,
-    /// Store's clock minus ours.
-    offset: i64,
-    moved: Millis,
+    /// The store's clock in its last answer, and when that came.
+    heard: (Millis, Instant),
+    moved: Instant,
     tries: u32,
     hits: u32,
 }
 
 impl Poller {
     /// A poller that begins now and treats the log as moving.
-    pub(crate) fn new(limits: Limits, now: Millis) -> Self {
-        Self { limits, grid: None, delay: 20, offset: 0, moved: now, tries: 0, hits: 0 }
+    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+        let heard = (Millis::new(0), now);
+        Self { limits, grid: None, delay: 20, heard, moved: now, tries: 0, hits: 0 }
     }
 
-    /// The store answered: its clock against ours.
-    pub(crate) fn answered(&mut self, server: Millis, now: Millis) {
-        let difference = i128::from(server.get()) - i128::from(now.get());
-        self.offset = i64::try_from(difference).unwrap_or(0);
+    /// The store answered, and told its time.
+    pub(crate) fn answered(&mut self, server: Millis, now: Instant) {
+        self.heard = (server, now);
     }
 
     /// New objects came; this is the header of the last one.
-    pub(crate) fn moved(&mut self, header: &Header, now: Millis) {
+    pub(crate) fn moved(&mut self, header: &Header, now: Instant) {
         self.learn();
         self.moved = now;
         self.tries = 0;
@@ -102,22 +101,32 @@ impl Poller {
     }
 
     /// The store's clock now.
-    pub(crate) fn store_now(&self, now: Millis) -> Millis {
-        now.offset(self.offset)
+    fn store_now(&self, now: Instant) -> u64 {
+        let (server, at) = self.heard;
+        server.get().saturating_add(millis(now.duration_since(at)))
+    }
+
+    /// Whether the object after the one with this header is still to come. A stamp that lies far ahead says that a clock
+    /// jumped: then the store tells.
+    pub(crate) fn is_awaited(&self, header: &Header, now: Instant) -> bool {
+        let Some(grid) = Grid::of(header) else { return false };
+        let (now, farthest) = (self.store_now(now), u64::from(header.next_flush_in_ms));
+        now < grid.instant && grid.instant - now <= farthest.saturating_add(grid.period)
     }
 
     /// There is nothing new: how long to wait before asking again.
-    pub(crate) fn wait(&mut self, now: Millis) -> Duration {
+    pub(crate) fn wait(&mut self, now: Instant) -> Duration {
         let limit = self.limit(now);
         let wait = match self.grid {
-            Some(grid) => self.wait_on(grid, self.store_now(now).get(), limit),
+            Some(grid) => self.wait_on(grid, self.store_now(now), limit),
             None => limit,
         };
         Duration::from_millis(wait.clamp(WAIT_MIN_MS, limit.max(WAIT_MIN_MS)))
     }
 
-    fn limit(&self, now: Millis) -> u64 {
-        (now.since(self.moved) / QUIET_SHARE).clamp(self.limits.poll_ms, self.limits.idle_ms)
+    fn limit(&self, now: Instant) -> u64 {
+        (millis(now.duration_since(self.moved)) / QUIET_SHARE)
+            .clamp(self.limits.poll_ms, self.limits.idle_ms)
     }
 
     fn wait_on(&mut self, grid: Grid, now: u64, limit: u64) -> u64 {
@@ -157,6 +166,10 @@ impl Poller {
         }
         .clamp(WAIT_MIN_MS.min(most), most);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

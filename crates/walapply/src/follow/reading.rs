@@ -7,7 +7,7 @@
 mod beginning;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fleet_log::{
@@ -16,8 +16,8 @@ use fleet_log::{
 };
 use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
 use store::Store;
-use store::clock::Clock;
 
+use super::clocks::Clocks;
 use super::poll::{Limits, Poller};
 use super::primary::sealed as sealed_at;
 use super::sealed::Sealed;
@@ -32,9 +32,9 @@ const BATCH_BYTES: u64 = 24 << 20;
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// While the log is idle, how often it is looked for objects behind one that is missing.
-const END_INTERVAL_MS: u64 = 3_600_000;
+const END_INTERVAL: Duration = Duration::from_secs(3_600);
 /// While the log is idle, how often it is asked whether the last object read is still there.
-const LAST_INTERVAL_MS: u64 = 60_000;
+const LAST_INTERVAL: Duration = Duration::from_secs(60);
 const MISSING: &str = "it is not in the store, though later objects are";
 
 /// What the coordinator is told.
@@ -69,7 +69,7 @@ pub(super) enum Event {
 /// What the thread needs.
 pub(super) struct Reading {
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clocks: Clocks,
     pub(super) fleet: Name,
     pub(super) state_dir: std::path::PathBuf,
     pub(super) limits: Limits,
@@ -86,11 +86,10 @@ type Going<T> = Result<T, Stopped>;
 
 /// The thread.
 pub(super) fn run(reading: Reading) {
-    let poller = Poller::new(reading.limits, reading.clock.now());
-    let end_looked_for = reading.clock.now();
-    let last_looked_for = end_looked_for;
+    let now = reading.clocks.steady.now();
+    let poller = Poller::new(reading.limits, now);
     let mut thread =
-        Thread { reading, poller, errors: 0, end: None, end_looked_for, last_looked_for };
+        Thread { reading, poller, errors: 0, end: None, end_looked_for: now, last_looked_for: now };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
 }
@@ -101,8 +100,8 @@ struct Thread {
     errors: u32,
     /// The newest object that a LIST has shown: rule R3, a 404 at or before it is never the end of the log.
     end: Option<Seq>,
-    end_looked_for: Millis,
-    last_looked_for: Millis,
+    end_looked_for: Instant,
+    last_looked_for: Instant,
 }
 
 impl Thread {
@@ -148,7 +147,7 @@ impl Thread {
                     return Err(Stopped);
                 }
                 Ok(Found::NoLog) => {
-                    self.send(Event::Tail { server: self.now() })?;
+                    self.send(Event::Tail { server: self.reading.clocks.wall.now() })?;
                     let wait = self.poller.wait(self.now());
                     self.sleep(wait)?;
                 }
@@ -185,7 +184,7 @@ impl Thread {
     /// is there again.
     fn look_for_the_last(&mut self, reader: &Reader, reached: End) -> Going<()> {
         let now = self.now();
-        if reached != End::Tail || now.since(self.last_looked_for) < LAST_INTERVAL_MS {
+        if reached != End::Tail || now.duration_since(self.last_looked_for) < LAST_INTERVAL {
             return Ok(());
         }
         self.last_looked_for = now;
@@ -199,7 +198,7 @@ impl Thread {
     /// counts from the next answer on, since the object may have been written after the last one.
     fn look_for_the_end(&mut self, reached: End) {
         let now = self.now();
-        if reached != End::Tail || now.since(self.end_looked_for) < END_INTERVAL_MS {
+        if reached != End::Tail || now.duration_since(self.end_looked_for) < END_INTERVAL {
             return;
         }
         self.end_looked_for = now;
@@ -234,9 +233,7 @@ impl Thread {
 
     /// Whether the next flush lies in the future, so that asking for it now would be a request for nothing.
     fn is_the_newest(&self, header: &Header) -> bool {
-        let next =
-            header.stamp.offset(header.store_offset_ms).get() + u64::from(header.next_flush_in_ms);
-        header.flush_period_ms > 0 && next > self.poller.store_now(self.now()).get()
+        self.poller.is_awaited(header, self.now())
     }
 
     /// Takes the sound objects before a damaged one.
@@ -365,8 +362,8 @@ impl Thread {
         self.reading.events.send(event).map_err(|_| Stopped)
     }
 
-    fn now(&self) -> Millis {
-        self.reading.clock.now()
+    fn now(&self) -> Instant {
+        self.reading.clocks.steady.now()
     }
 }
 

@@ -15,20 +15,22 @@
 //!   it saw before.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use segment::{Checksum, Millis, Seq, Txid};
 
 mod doubt;
 
+use super::clocks::Now;
 pub(crate) use doubt::Doubt;
 
 /// Links of one database held in memory beyond this many bytes are given up for a rebuild from the store.
 pub(crate) const QUEUE_BYTES_MAX: u64 = 96 << 20;
-/// First pause after a failed job; it doubles up to [`RETRY_PAUSE_MAX_MS`].
-const RETRY_PAUSE_MS: u64 = 250;
-const RETRY_PAUSE_MAX_MS: u64 = 30_000;
+/// First pause after a failed job; it doubles up to [`RETRY_PAUSE_MAX`].
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Longest pause before another look at a file that is not ours, which costs next to nothing.
-const FOREIGN_PAUSE_MAX_MS: u64 = 2_000;
+const FOREIGN_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// One section of the log for this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +157,8 @@ pub(crate) struct Track<P> {
     applied: Option<Seq>,
     applied_txid: Txid,
     failures: u32,
-    retry_at: Millis,
+    /// No job begins before.
+    pause_until: Option<Instant>,
     trouble: Option<Trouble>,
     look_wanted: Option<bool>,
     /// The content of the file is no state of the log, and nothing tells why.
@@ -183,7 +186,7 @@ impl<P> Track<P> {
             applied: None,
             applied_txid: Txid::NONE,
             failures: 0,
-            retry_at: now,
+            pause_until: None,
             trouble: None,
             look_wanted: None,
             is_unexplained: false,
@@ -337,9 +340,9 @@ impl<P> Track<P> {
     }
 
     /// The log names a newer base: what was missing may be there now.
-    pub(crate) fn base_named(&mut self, now: Millis) {
+    pub(crate) fn base_named(&mut self) {
         if self.trouble == Some(Trouble::Distrust) {
-            self.retry_at = now;
+            self.pause_until = None;
         }
     }
 
@@ -365,7 +368,7 @@ impl<P> Track<P> {
     pub(crate) fn look_anew(&mut self, now: Millis) {
         self.stage = Stage::Unknown;
         self.trouble = None;
-        self.retry_at = now;
+        self.pause_until = None;
         self.behind_since = self.behind_since.or(Some(now));
     }
 
@@ -375,8 +378,8 @@ impl<P> Track<P> {
     }
 
     /// What to do now, if anything.
-    pub(crate) fn next_job(&mut self, read_to: Option<Seq>, now: Millis) -> Option<Job<P>> {
-        if self.is_busy || now < self.retry_at {
+    pub(crate) fn next_job(&mut self, read_to: Option<Seq>, now: Instant) -> Option<Job<P>> {
+        if self.is_busy || self.is_pausing(now) {
             return None;
         }
         let job = match self.stage {
@@ -394,11 +397,15 @@ impl<P> Track<P> {
     }
 
     /// Whether all there is to do is to look where the file stands, without news from the log.
-    pub(crate) fn can_wait(&self, now: Millis) -> bool {
+    pub(crate) fn can_wait(&self, now: Instant) -> bool {
         self.stage == Stage::Unknown
             && self.queue.is_empty()
             && !self.is_busy
-            && now >= self.retry_at
+            && !self.is_pausing(now)
+    }
+
+    fn is_pausing(&self, now: Instant) -> bool {
+        self.pause_until.is_some_and(|until| now < until)
     }
 
     fn batch(&mut self) -> Option<Job<P>> {
@@ -463,7 +470,7 @@ impl<P> Track<P> {
     }
 
     /// A job failed; `unapplied` are its links.
-    pub(crate) fn failed(&mut self, trouble: Trouble, unapplied: Vec<Link<P>>, now: Millis) {
+    pub(crate) fn failed(&mut self, trouble: Trouble, unapplied: Vec<Link<P>>, now: Now) {
         let was_following = self.stage == Stage::Following;
         if trouble == Trouble::Foreign {
             // It may stay for days; what comes meanwhile is in the store.
@@ -475,18 +482,17 @@ impl<P> Track<P> {
         let oldest = self.running_oldest.take();
         self.trouble = Some(trouble);
         self.failures = self.failures.saturating_add(1);
-        let pause = RETRY_PAUSE_MS << self.failures.saturating_sub(1).min(7);
-        let longest =
-            if trouble == Trouble::Foreign { FOREIGN_PAUSE_MAX_MS } else { RETRY_PAUSE_MAX_MS };
-        self.retry_at = now.offset(pause.min(longest).cast_signed());
+        let pause = RETRY_PAUSE * (1 << self.failures.saturating_sub(1).min(7));
+        let longest = if trouble == Trouble::Foreign { FOREIGN_PAUSE_MAX } else { RETRY_PAUSE_MAX };
+        self.pause_until = Some(now.steady + pause.min(longest));
         if was_following && trouble == Trouble::Wait {
             self.queued_bytes += unapplied.iter().map(|link| link.bytes).sum::<u64>();
             unapplied.into_iter().rev().for_each(|link| self.queue.push_front(link));
         } else if self.stage != Stage::Unknown {
-            self.go_stale(oldest.unwrap_or(now));
+            self.go_stale(oldest.unwrap_or(now.store));
         }
         if was_following && trouble == Trouble::Rebuild {
-            self.retry_at = now;
+            self.pause_until = None;
         }
     }
 
@@ -497,6 +503,7 @@ impl<P> Track<P> {
         self.running_oldest = None;
         self.failures = 0;
         self.trouble = None;
+        self.pause_until = None;
     }
 
     /// What an operator sees.
@@ -536,9 +543,9 @@ impl<P> Track<P> {
         self.is_busy
     }
 
-    /// When a failed job is tried again; `None` when nothing failed.
-    pub(crate) fn retry_at(&self) -> Option<Millis> {
-        self.trouble.map(|_| self.retry_at)
+    /// Whether a job failed, and has not succeeded since.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
     }
 
     /// Bytes of links held here, not counting those of a running job.

@@ -62,7 +62,7 @@ impl Fleet {
     }
 
     fn answered(&mut self, server: Millis) {
-        let now = self.now();
+        let now = self.settings.clocks.wall.now();
         self.offset_ms =
             i64::try_from(i128::from(server.get()) - i128::from(now.get())).unwrap_or(0);
         if self.store.reachable == Some(false) {
@@ -98,7 +98,7 @@ impl Fleet {
         if !table.has_catalogue() {
             return;
         }
-        let now = self.now();
+        let now = self.now().store;
         for (db, member) in &mut self.members {
             member.proven(&expected(self.catalogue.databases.get(db)), now);
         }
@@ -127,9 +127,9 @@ impl Fleet {
 
     /// A base that stands behind everything that could not be read, with no section since, is the state of its database.
     fn base_named(&mut self, base: &BaseRecord) {
-        let now = self.now();
+        let now = self.now().store;
         let Some(member) = self.members.get_mut(&base.db) else { return };
-        member.track.base_named(now);
+        member.track.base_named();
         let Some(entry) = self.catalogue.databases.get_mut(&base.db) else { return };
         let is_behind = |doubt: Doubt| base.at >= Some(doubt.last) && base.at >= entry.changed;
         if is_live(entry) && member.track.doubt().is_some_and(is_behind) {
@@ -157,7 +157,7 @@ impl Fleet {
     fn tail(&mut self, server: Millis) {
         self.answered(server);
         self.at_tail = true;
-        let now = self.now();
+        let now = self.now().store;
         for (db, member) in &mut self.members {
             member.track.tail_reached(&expected(self.catalogue.databases.get(db)), now);
         }
@@ -167,7 +167,7 @@ impl Fleet {
         self.notice(format!("log object {seq} is damaged ({detail}): databases in it are rebuilt"));
         self.absorb(table);
         self.position = position;
-        let now = self.now();
+        let now = self.now().store;
         for section in &table.sections {
             if let Some(member) = self.members.get_mut(&section.db) {
                 member.track.section_damaged(now);
@@ -197,8 +197,8 @@ impl Fleet {
             "{reason}: going on at seq {}, databases that changed are rebuilt",
             position.next
         ));
-        let now = self.now();
-        let left_out = Doubt::of(self.position.next, now.offset(self.offset_ms));
+        let now = self.now().store;
+        let left_out = Doubt::of(self.position.next, now);
         (self.catalogue, self.position) = (catalogue, position);
         self.gone = Gone::default();
         (self.damage, self.lost) = (None, None);

@@ -33,7 +33,7 @@ impl Fleet {
             });
             member.tier.clone_from(&entry.tier);
             if member.place.name != entry.name {
-                member.rename(self.settings.place(&entry), now);
+                member.rename(self.settings.place(&entry), now.store);
             }
         }
         for (db, member) in self.members.iter_mut().filter(|(_, member)| member.is_renamed()) {

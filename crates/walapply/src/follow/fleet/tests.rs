@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicBool;
 
 use fleet_log::{Batch, Reader, Tail, catalogue_at, find_tail};
-use store::clock::ManualClock;
+use segment::Millis;
 use tempfile::TempDir;
 
 use super::*;
 use crate::budget::Budget;
+use crate::follow::clocks::testing::ManualClocks;
 use crate::follow::jobs::Tools;
 use crate::follow::reading::Event;
 use crate::image::testing::{Shop, name};
@@ -22,7 +23,7 @@ const LONG: Duration = Duration::from_secs(25);
 /// A follower of a shop of one database.
 struct World {
     shop: Shop,
-    clock: Arc<ManualClock>,
+    clocks: ManualClocks,
     pool: Pool,
     fleet: Fleet,
     folder: TempDir,
@@ -37,12 +38,12 @@ impl World {
         let mut shop = Shop::open();
         shop.create("ledger", "p0", 4096);
         shop.flush();
-        let clock = Arc::new(ManualClock::new(START));
+        let clocks = ManualClocks::at(START);
         let store = Patient::over(Arc::clone(&shop.store));
         let tools = Tools { store, budget: Budget::standard() };
         let pool = Pool::start(1, &tools, &Arc::new(AtomicBool::new(false))).unwrap();
-        let fleet = Fleet::new(settings(&folder, &clock));
-        Self { shop, clock, pool, fleet, folder }
+        let fleet = Fleet::new(settings(&folder, &clocks));
+        Self { shop, clocks, pool, fleet, folder }
     }
 
     /// All is in the file, durable, and was looked at.
@@ -50,14 +51,14 @@ impl World {
         let mut world = Self::new();
         world.begin();
         world.settle();
-        world.clock.advance(LONG);
+        world.clocks.advance(LONG);
         world.settle();
         world
     }
 
     /// The follower ends, and another one begins where that stood.
     fn restart(&mut self) {
-        self.fleet = Fleet::new(settings(&self.folder, &self.clock));
+        self.fleet = Fleet::new(settings(&self.folder, &self.clocks));
         self.begin();
     }
 
@@ -139,7 +140,7 @@ impl World {
     }
 }
 
-fn settings(folder: &TempDir, clock: &Arc<ManualClock>) -> Settings {
+fn settings(folder: &TempDir, clocks: &ManualClocks) -> Settings {
     let databases = folder.path().join("databases");
     Settings {
         standby: StandbySettings {
@@ -151,7 +152,7 @@ fn settings(folder: &TempDir, clock: &Arc<ManualClock>) -> Settings {
         },
         folder: databases,
         state_dir: folder.path().join("state"),
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        clocks: clocks.clocks(),
     }
 }
 
@@ -160,7 +161,7 @@ fn a_look_that_finds_nothing_is_no_news() {
     let mut world = World::at_rest();
     assert!(world.go_round().is_none());
     assert!(!world.take_reports(), "nothing is due");
-    world.clock.advance(LONG);
+    world.clocks.advance(LONG);
     assert!(world.go_round().is_none());
     assert!(world.take_reports(), "a look");
     assert!(world.go_round().is_none());
@@ -169,7 +170,7 @@ fn a_look_that_finds_nothing_is_no_news() {
 #[test]
 fn what_comes_during_a_look_is_applied_as_soon_as_that_ends() {
     let mut world = World::at_rest();
-    world.clock.advance(LONG);
+    world.clocks.advance(LONG);
     assert!(world.go_round().is_none());
     let seq = world.change();
     let facts = world.go_round().expect("news");
@@ -182,6 +183,34 @@ fn what_comes_during_a_look_is_applied_as_soon_as_that_ends() {
     assert_eq!(world.go_round().expect("news").snapshot.applied, Some(seq));
 }
 
+/// What a database waits for was kept as a time of day: a host whose clock was set back applied nothing until that had
+/// come again.
+#[test]
+fn nothing_waits_by_the_time_of_day() {
+    let mut world = World::at_rest();
+    for hours in [-2, 2, -2, 0, 4_000, 0] {
+        println!("{hours} h");
+        world.clocks.wall.set(START.offset(hours * 3_600_000));
+        let seq = world.change();
+        world.settle();
+        assert_eq!(world.fleet.facts().snapshot.applied, Some(seq));
+        // By now the change is durable in the file, the file was looked at, and the position is saved.
+        world.clocks.advance(LONG);
+        world.settle();
+        assert!(world.fleet.members.values().all(Member::is_clean));
+        let saved = Saved::load(&world.fleet.settings.state_dir, world.shop.fleet.id);
+        assert_eq!(saved.unwrap().position.last(), Some(seq));
+    }
+    // A host that starts with a clock that is ahead.
+    world.clocks.wall.set(START.offset(7_200_000));
+    world.restart();
+    world.go_round();
+    world.clocks.wall.set(START);
+    let seq = world.change();
+    world.settle();
+    assert_eq!(world.fleet.facts().snapshot.applied, Some(seq));
+}
+
 #[test]
 fn a_stray_write_is_news() {
     let mut world = World::at_rest();
@@ -190,7 +219,7 @@ fn a_stray_write_is_news() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    world.clock.advance(LONG);
+    world.clocks.advance(LONG);
     assert!(world.go_round().is_none());
     world.take_reports();
     assert!(world.fleet.is_round_due(), "it is to be repaired");

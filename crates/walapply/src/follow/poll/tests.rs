@@ -41,34 +41,38 @@ impl Outcome {
 }
 
 /// A primary that flushes on a grid with `period`, at each instant with this probability in percent, and whose objects
-/// are there after 5 to `jitter` ms. The standby's clock is `skew` ms off the store's.
+/// are there after 5 to `jitter` ms. Half-way its clock and the store's jump by `jump` ms; its stamps never go back.
 fn simulate(
     limits: Limits,
     period: u64,
     percent: u64,
     jitter: u64,
-    skew: i64,
+    jump: i64,
     seed: u64,
 ) -> Outcome {
     let mut rng = Rng::new(seed);
-    let start = 1_000_000_u64;
+    let start = 1_000_000_000_u64;
     let flushes = 2_000;
-    let mut objects: Vec<(u64, u64)> = (1..flushes)
-        .map(|number| start + number * period)
-        .filter(|_| rng.below(100) < percent)
-        .map(|stamp| (stamp, 0))
-        .collect();
-    for object in &mut objects {
-        object.1 = object.0 + 5 + rng.below(jitter);
+    let clock = |now: u64| {
+        let is_before = now < start + flushes / 2 * period;
+        if is_before { now } else { now.saturating_add_signed(jump) }
+    };
+    let mut objects: Vec<(u64, u64)> = Vec::new();
+    for instant in (1..flushes).map(|number| start + number * period) {
+        if rng.below(100) < percent {
+            let stamp = objects.last().map_or(0, |(stamp, _)| stamp + 1).max(clock(instant));
+            objects.push((stamp, instant + 5 + rng.below(jitter)));
+        }
     }
-    let own = |store: u64| Millis::new(store).offset(skew);
+    let began = Instant::now();
+    let own = |now: u64| began + Duration::from_millis(now - start);
     let mut now = start;
     let mut poller = Poller::new(limits, own(now));
     let (mut seen, mut outcome) = (0, Outcome { requests: 0, lateness: Vec::new() });
     let end = start + flushes * period;
     while now < end {
         outcome.requests += 1;
-        poller.answered(Millis::new(now), own(now));
+        poller.answered(Millis::new(clock(now)), own(now));
         let before = seen;
         while seen < objects.len() && objects[seen].1 <= now {
             outcome.lateness.push(now - objects[seen].1);
@@ -87,12 +91,44 @@ fn simulate(
 
 #[test]
 fn a_busy_log_costs_little_more_than_one_request_a_flush() {
-    for skew in [0, 7_200_000, -7_200_000] {
-        let mut outcome = simulate(LIMITS, 1_000, 100, 30, skew, 1);
+    for jump in [0, 7_200_000] {
+        let mut outcome = simulate(LIMITS, 1_000, 100, 30, jump, 1);
         assert!(outcome.requests < 2_000 * 3 / 2, "{} requests", outcome.requests);
         assert!(outcome.percentile(50) < 60, "p50 {}", outcome.percentile(50));
         assert!(outcome.percentile(99) < 200, "p99 {}", outcome.percentile(99));
     }
+}
+
+/// The primary's stamps stay ahead until its clock has caught up with them: they tell no grid, and nobody waits for them.
+#[test]
+fn clocks_that_are_set_back_cost_requests_and_no_waits() {
+    let mut outcome = simulate(LIMITS, 1_000, 100, 30, -7_200_000, 1);
+    assert!(outcome.requests < 2_000 * 4, "{} requests", outcome.requests);
+    assert!(outcome.percentile(100) <= LIMITS.poll_ms, "{} ms late", outcome.percentile(100));
+    // A log that moves now and then is asked as often as without a jump.
+    let [mut before, mut jumped] =
+        [0, -7_200_000].map(|jump| simulate(LIMITS, 1_000, 15, 30, jump, 3));
+    assert!(jumped.requests < before.requests * 3, "{} requests", jumped.requests);
+    assert!(jumped.percentile(99) <= before.percentile(99) + 1_000, "{jumped:?}");
+}
+
+#[test]
+fn an_object_is_awaited_only_while_its_time_can_be_near() {
+    let now = Instant::now();
+    let mut poller = Poller::new(LIMITS, now);
+    poller.answered(Millis::new(100_000_000), now);
+    for (stamp, is_awaited) in [
+        (98_999_999, false),
+        (99_999_500, true),
+        (100_000_300, true),
+        (100_001_500, false),
+        (107_200_000, false),
+    ] {
+        let is_found = poller.is_awaited(&header(stamp, 0, 1_000, 1_000), now);
+        assert_eq!(is_found, is_awaited, "{stamp}");
+    }
+    assert!(!poller.is_awaited(&header(u64::MAX, i64::MAX, u32::MAX, u32::MAX), now));
+    assert!(!poller.is_awaited(&header(100_000_000, 0, 0, 1_000), now), "it announces nothing");
 }
 
 #[test]
@@ -126,12 +162,13 @@ fn a_finer_grid_is_polled_no_more_often_than_configured() {
 
 #[test]
 fn a_quiet_log_is_asked_less_and_less_up_to_the_idle_interval() {
-    let mut poller = Poller::new(LIMITS, Millis::new(1_000_000));
-    poller.answered(Millis::new(1_000_000), Millis::new(1_000_000));
-    poller.moved(&header(999_990, 0, 1_000, 1_000), Millis::new(1_000_000));
+    let began = Instant::now();
+    let mut poller = Poller::new(LIMITS, began);
+    poller.answered(Millis::new(1_000_000), began);
+    poller.moved(&header(999_990, 0, 1_000, 1_000), began);
     let (mut now, mut waits) = (1_000_000, Vec::new());
     for _ in 0..200 {
-        let wait = poller.wait(Millis::new(now)).as_millis() as u64;
+        let wait = poller.wait(began + Duration::from_millis(now - 1_000_000)).as_millis() as u64;
         waits.push(wait);
         now += wait;
     }
@@ -143,13 +180,14 @@ fn a_quiet_log_is_asked_less_and_less_up_to_the_idle_interval() {
 
 #[test]
 fn a_header_without_a_grid_is_polled_at_the_interval() {
-    let mut poller = Poller::new(LIMITS, Millis::new(5_000));
-    assert_eq!(poller.wait(Millis::new(5_000)), Duration::from_millis(1_000));
-    poller.moved(&header(5_000, 0, 0, 0), Millis::new(5_000));
-    assert_eq!(poller.wait(Millis::new(5_000)), Duration::from_millis(1_000));
+    let now = Instant::now();
+    let mut poller = Poller::new(LIMITS, now);
+    assert_eq!(poller.wait(now), Duration::from_millis(1_000));
+    poller.moved(&header(5_000, 0, 0, 0), now);
+    assert_eq!(poller.wait(now), Duration::from_millis(1_000));
     // Absurd announcements neither overflow nor stop the polling.
-    poller.moved(&header(u64::MAX, i64::MAX, 1, u32::MAX), Millis::new(5_000));
-    assert!(poller.wait(Millis::new(5_000)) <= Duration::from_millis(1_000));
-    poller.moved(&header(0, i64::MIN, u32::MAX, 0), Millis::new(5_000));
-    assert!(poller.wait(Millis::new(5_000)) <= Duration::from_millis(1_000));
+    poller.moved(&header(u64::MAX, i64::MAX, 1, u32::MAX), now);
+    assert!(poller.wait(now) <= Duration::from_millis(1_000));
+    poller.moved(&header(0, i64::MIN, u32::MAX, 0), now);
+    assert!(poller.wait(now) <= Duration::from_millis(1_000));
 }

@@ -1,5 +1,7 @@
 //! Tracks against a model: a file whose content is a number, and a log of changes of that number.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::testing::{Rng, scale};
 
@@ -36,8 +38,13 @@ fn expected(state: u64) -> Expected {
 
 const NOW: Millis = Millis::new(50);
 
+fn start() -> Now {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Now { store: NOW, steady: *START }
+}
+
 fn next<P>(track: &mut Track<P>, read: u64) -> Option<Job<P>> {
-    track.next_job(Seq::new(read), NOW)
+    track.next_job(Seq::new(read), start().steady)
 }
 
 fn following(state: u64) -> Track<u64> {
@@ -51,16 +58,16 @@ fn following(state: u64) -> Track<u64> {
 #[test]
 fn a_file_is_looked_for_later_unless_the_log_has_news_for_it() {
     let mut track = Track::new(NOW);
-    assert!(track.can_wait(NOW));
+    assert!(track.can_wait(start().steady));
     track.arrived(link(4));
-    assert!(!track.can_wait(NOW));
+    assert!(!track.can_wait(start().steady));
     assert_eq!(next(&mut track, 4), Some(Job::Open));
     track.opened(Some(sum(3)), None, &expected(4), NOW);
-    assert!(!track.can_wait(NOW), "what is known is to be applied");
+    assert!(!track.can_wait(start().steady), "what is known is to be applied");
     let mut track = Track::<u64>::new(NOW);
     assert_eq!(next(&mut track, 3), Some(Job::Open));
-    assert!(!track.can_wait(NOW), "it is under way");
-    assert!(!following(3).can_wait(NOW));
+    assert!(!track.can_wait(start().steady), "it is under way");
+    assert!(!following(3).can_wait(start().steady));
 }
 
 #[test]
@@ -174,38 +181,38 @@ fn a_failed_batch_waits_and_comes_again_in_order() {
     (4..=5).for_each(|number| track.arrived(link(number)));
     let Some(Job::Apply(batch)) = next(&mut track, 5) else { panic!("no batch") };
     track.arrived(link(6));
-    track.failed(Trouble::Wait, batch, NOW);
+    track.failed(Trouble::Wait, batch, start());
     assert_eq!(track.condition(), Condition::Waiting);
     assert_eq!(next(&mut track, 6), None);
     assert_eq!(track.lags_since(), Some(Millis::new(4_000)));
-    let later = track.retry_at().unwrap();
+    let later = track.pause_until.unwrap();
     let Some(Job::Apply(batch)) = track.next_job(Seq::new(6), later) else { panic!("no batch") };
     assert_eq!(batch.iter().map(|link| link.payload).collect::<Vec<_>>(), [4, 5, 6]);
     track.applied(seq(6), Txid::new(6));
     assert_eq!(track.condition(), Condition::Live);
-    assert_eq!(track.retry_at(), None);
+    assert_eq!(track.pause_until, None);
 }
 
 #[test]
 fn pauses_grow_but_not_for_ever() {
     let mut track = following(3);
     track.section_damaged(NOW);
-    let mut now = NOW;
+    let mut now = start();
     let mut pauses = Vec::new();
     for _ in 0..200 {
-        assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+        assert!(matches!(track.next_job(Seq::new(3), now.steady), Some(Job::Rebuild { .. })));
         track.failed(Trouble::Distrust, Vec::new(), now);
         assert_eq!(track.condition(), Condition::Corrupt);
-        pauses.push(track.retry_at().unwrap().since(now));
-        now = track.retry_at().unwrap();
+        pauses.push(track.pause_until.unwrap() - now.steady);
+        now.steady = track.pause_until.unwrap();
     }
-    assert_eq!((pauses[0], pauses[199]), (RETRY_PAUSE_MS, RETRY_PAUSE_MAX_MS));
+    assert_eq!((pauses[0], pauses[199]), (RETRY_PAUSE, RETRY_PAUSE_MAX));
     // A newer base is tried at once.
-    assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+    assert!(matches!(track.next_job(Seq::new(3), now.steady), Some(Job::Rebuild { .. })));
     track.failed(Trouble::Distrust, Vec::new(), now);
-    assert_eq!(track.next_job(Seq::new(3), now), None);
-    track.base_named(now);
-    assert!(matches!(track.next_job(Seq::new(3), now), Some(Job::Rebuild { .. })));
+    assert_eq!(track.next_job(Seq::new(3), now.steady), None);
+    track.base_named();
+    assert!(matches!(track.next_job(Seq::new(3), now.steady), Some(Job::Rebuild { .. })));
 }
 
 #[test]
@@ -213,11 +220,11 @@ fn memory_is_given_up_for_a_rebuild() {
     let mut track = following(3);
     track.arrived(link(4));
     let Some(Job::Apply(batch)) = next(&mut track, 4) else { panic!("no batch") };
-    track.failed(Trouble::Wait, batch, NOW);
+    track.failed(Trouble::Wait, batch, start());
     track.arrived(Link { bytes: QUEUE_BYTES_MAX, ..link(5) });
     assert_eq!(track.queued_bytes(), 0);
     assert_eq!(track.condition(), Condition::Waiting);
-    let later = track.retry_at().unwrap();
+    let later = track.pause_until.unwrap();
     assert!(matches!(track.next_job(Seq::new(5), later), Some(Job::Rebuild { .. })));
 }
 
@@ -370,6 +377,11 @@ fn a_file_in_a_state_that_a_lost_object_may_explain_is_left_as_it_is() {
     assert_eq!((track.condition(), track.is_caught_up()), (Condition::Live, true));
 }
 
+fn later(now: Now, ms: u64) -> Now {
+    let steady = now.steady + Duration::from_millis(ms);
+    Now { store: now.store.offset(ms.cast_signed()), steady }
+}
+
 /// A log in which objects get lost, and what is known of it.
 #[derive(Default)]
 struct Log {
@@ -416,25 +428,31 @@ fn live(seed: u64) {
     let mut log = Log { state: 3, known: 3 };
     let mut file: Option<u64> = Some(rng.below(5)).filter(|state| *state > 0);
     let mut track = Track::new(NOW);
-    let mut now = NOW;
+    let mut now = start();
     let mut running: Option<Running> = None;
     for step in 0..400 {
         let is_quiet = step > 300;
-        now = now.offset(if is_quiet { 40_000 } else { 100 });
+        now = later(now, if is_quiet { 40_000 } else { 100 });
+        if rng.below(20) == 0 {
+            // The time of day jumps: nothing waits by it.
+            now.store = Millis::new(rng.below(14_400_000));
+        }
         match rng.below(11) {
             0..=3 if !is_quiet => log.change(&mut track, rng.below(30) == 0),
-            4 => track.tail_reached(&log.expected(), now),
+            4 => track.tail_reached(&log.expected(), now.store),
             5 if !is_quiet && running.is_none() && rng.below(20) == 0 => {
                 file = Some(1_000_000 + step)
             }
-            6 if !is_quiet && rng.below(30) == 0 => log.jump(&mut track, now),
-            7 if !is_quiet && rng.below(15) == 0 => log.lose(&mut track, rng.below(2) == 0, now),
-            8 if is_quiet || rng.below(5) == 0 => log.publish_catalogue(&mut track, now),
+            6 if !is_quiet && rng.below(30) == 0 => log.jump(&mut track, now.store),
+            7 if !is_quiet && rng.below(15) == 0 => {
+                log.lose(&mut track, rng.below(2) == 0, now.store)
+            }
+            8 if is_quiet || rng.below(5) == 0 => log.publish_catalogue(&mut track, now.store),
             _ => {}
         }
         track.want_look(false);
         running = match running {
-            None => track.next_job(Seq::new(log.state), now).map(|job| Running {
+            None => track.next_job(Seq::new(log.state), now.steady).map(|job| Running {
                 job,
                 at: log.state,
                 known: log.known,
@@ -457,10 +475,10 @@ fn live(seed: u64) {
         job.finish(&mut track, &mut file, &log, false, now);
     }
     for _ in 0..10 {
-        now = now.offset(40_000);
-        log.publish_catalogue(&mut track, now);
-        track.tail_reached(&log.expected(), now);
-        while let Some(job) = track.next_job(Seq::new(log.state), now) {
+        now = later(now, 40_000);
+        log.publish_catalogue(&mut track, now.store);
+        track.tail_reached(&log.expected(), now.store);
+        while let Some(job) = track.next_job(Seq::new(log.state), now.steady) {
             let running = Running { job, at: log.state, known: log.known };
             running.finish(&mut track, &mut file, &log, false, now);
         }
@@ -485,12 +503,12 @@ impl Running {
         file: &mut Option<u64>,
         log: &Log,
         fails: bool,
-        now: Millis,
+        now: Now,
     ) {
         let Self { job, at, known } = self;
         match job {
             Job::Open if fails => track.failed(Trouble::Wait, Vec::new(), now),
-            Job::Open => track.opened(file.map(sum), Seq::new(at), &log.expected(), now),
+            Job::Open => track.opened(file.map(sum), Seq::new(at), &log.expected(), now.store),
             Job::Apply(batch) if fails => track.failed(Trouble::Wait, batch, now),
             Job::Apply(batch) if file.map(sum) != Some(batch[0].pre) => {
                 track.failed(Trouble::Rebuild, batch, now)

@@ -63,10 +63,10 @@ fn a_rename_that_is_read_while_a_job_runs_is_carried_out() {
     let jobs: [(&str, Begin<'_>); 5] = [
         ("open", &World::restart),
         ("apply", &|world| _ = world.change()),
-        ("look", &|world| world.clock.advance(LONG)),
+        ("look", &|world| world.clocks.advance(LONG)),
         ("look at a lost file", &|world| {
             std::fs::remove_file(world.path(world.shop.databases[0].name.as_str())).unwrap();
-            world.clock.advance(LONG);
+            world.clocks.advance(LONG);
         }),
         ("install", &|world| {
             std::fs::remove_file(world.path(world.shop.databases[0].name.as_str())).unwrap();
@@ -157,7 +157,7 @@ fn a_rename_that_is_read_again_leaves_the_file_of_the_next_one_of_that_name_alon
     world.settle();
     world.assert_named();
     let files = sorted(world.files());
-    world.fleet = Fleet::new(settings(&world.folder, &world.clock));
+    world.fleet = Fleet::new(settings(&world.folder, &world.clocks));
     world.begin_at(catalogue, position);
     while world.fleet.position.next < world.shop.next {
         world.go_round();
