@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use segment::{DbId, Seq};
+use segment::DbId;
 
 use super::pool::Finished;
 use crate::error::ApplyError;
@@ -36,8 +36,6 @@ pub(crate) struct Request {
     pub(crate) path: PathBuf,
     /// Who must know that the file changes.
     pub(crate) watch: Arc<Watch>,
-    /// The last object applied.
-    pub(crate) applied: Option<Seq>,
     /// Frames written since the last checkpoint, as far as we know.
     pub(crate) frames: u64,
 }
@@ -148,13 +146,7 @@ mod tests {
 
     fn ended(frames: u64, result: (u32, u32)) -> Checkpointed {
         let watch = Arc::new(Watch::new("x".as_ref()));
-        let request = Request {
-            db: DbId::from_bytes([1; 8]),
-            path: "x".into(),
-            watch,
-            applied: None,
-            frames,
-        };
+        let request = Request { db: DbId::from_bytes([1; 8]), path: "x".into(), watch, frames };
         Checkpointed { request, result: Ok(result), took: Duration::ZERO }
     }
 

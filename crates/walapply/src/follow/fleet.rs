@@ -365,9 +365,8 @@ impl Settings {
 
 fn cut_of(catalogue: &Catalogue, db: DbId, at: Option<Seq>) -> Cut {
     let entry = catalogue.databases.get(&db);
-    let incarnation = entry.and_then(|entry| entry.incarnation);
     let databases = entry.map(|entry| (db, entry.clone())).into_iter().collect();
-    Cut { at, catalogue: Catalogue { databases, ..Catalogue::default() }, incarnation }
+    Cut { at, catalogue: Catalogue { databases, ..Catalogue::default() } }
 }
 
 #[cfg(test)]

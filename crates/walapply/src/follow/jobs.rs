@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use segment::{Catalogue, Checksum, DbId, Incarnation, Segment, Seq, Txid};
+use segment::{Catalogue, Checksum, DbId, Segment, Seq, Txid};
 use store::Store;
 
 use super::feed::Batch;
@@ -41,8 +41,6 @@ pub(crate) struct Cut {
     pub(crate) at: Option<Seq>,
     /// The catalogue of that cut, with this database's entry only.
     pub(crate) catalogue: Catalogue,
-    /// The life that the database is in.
-    pub(crate) incarnation: Option<Incarnation>,
 }
 
 /// What all workers share.
@@ -237,11 +235,7 @@ impl Hands<'_> {
     }
 
     fn raise_ceiling(&mut self, seq: Seq) -> Result<(), ApplyError> {
-        self.write_sidecar(Sidecar {
-            incarnation: self.cut.incarnation,
-            ceiling: self.sidecar.ceiling.max(Some(seq)),
-            ..self.sidecar
-        })
+        self.write_sidecar(Sidecar { ceiling: self.sidecar.ceiling.max(Some(seq)), ..self.sidecar })
     }
 
     /// Raises the ceiling and writes down which file is ours, for as long as the mark may be off it.

@@ -13,9 +13,8 @@ use super::state::DatabaseStatus;
 use super::track::{Condition, Expected, Job, Track, Trouble};
 use crate::gone;
 use crate::heal::{Manner, Place};
-use crate::replace::RealDisk;
 use crate::replica::Replica;
-use crate::replica::sidecar::{self, Sidecar};
+use crate::replica::sidecar::Sidecar;
 use crate::replica::watch::Watch;
 
 /// An idle database is looked at this often.
@@ -133,8 +132,7 @@ impl Member {
         }
         let watch = Arc::clone(self.watch.as_ref()?);
         let frames = self.schedule.begin(now)?;
-        let applied = self.track.applied_to().0;
-        Some(Request { db, path: self.place.path.clone(), watch, applied, frames })
+        Some(Request { db, path: self.place.path.clone(), watch, frames })
     }
 
     /// A checkpoint ended.
@@ -149,9 +147,6 @@ impl Member {
         }
         if let Some(frames) = self.schedule.tell_held_back(checkpointed) {
             tracing::warn!(%db, frames, "readers keep the WAL of the standby's file from being checkpointed");
-        }
-        if checkpointed.is_complete() {
-            self.durable(checkpointed.request.applied);
         }
     }
 
@@ -278,19 +273,6 @@ impl Member {
         self.touched.clear();
         self.detail = Some("a bug stopped the last try; the log has its place".into());
         self.track.failed(Trouble::Rebuild, Vec::new(), now);
-    }
-
-    /// Everything up to `seq` is durable in the file.
-    fn durable(&mut self, seq: Option<Seq>) {
-        let raised = Sidecar { floor: self.sidecar.floor.max(seq), ..self.sidecar };
-        if raised == self.sidecar {
-            return;
-        }
-        let path = sidecar::path(&self.place.state_dir, &self.place.name);
-        match sidecar::write(&RealDisk, &path, &raised) {
-            Ok(()) => self.sidecar = raised,
-            Err(error) => tracing::warn!(db = %self.place.name, %error, "cannot write the sidecar"),
-        }
     }
 
     /// What the status command shows, with what the catalogue says, and the object with which content went away; the lag

@@ -1,9 +1,9 @@
-//! What is remembered about a standby database beside it: a hint of where to replay from, never a proof.
+//! What is remembered about a standby database beside it: a hint of where it stands, never a proof.
 //!
-//! `floor`: the newest log object whose effect is known to be durable in the file. `ceiling`: the newest that may be in it.
-//! The ceiling is written before a transaction begins, the floor is raised after what it names was synced. After a
-//! restart the file holds some state in between, and its checksum tells which; should it match none, all of (floor, ceiling]
-//! is replayed as one transaction. Losing the file costs reading, never correctness.
+//! `ceiling`: the newest log object that may be in the file, written before its transaction begins. After a restart the file
+//! holds that state or an older one, and its checksum tells which; nothing is applied before all up to the ceiling is read,
+//! so that no reader sees an older state than it saw before. Where the checksum is that of no state, the file is rebuilt from
+//! the store. Losing the sidecar costs that promise to readers after a power cut, never correctness.
 //!
 //! `file`: which file is ours, where the mark may be off it for a moment, or be taken off by others; see `own`.
 //!
@@ -15,7 +15,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use segment::{Incarnation, Name, Seq};
+use segment::{Name, Seq};
 use serde::{Deserialize, Serialize};
 
 use super::files;
@@ -23,16 +23,12 @@ use super::own::FileId;
 use crate::error::ApplyError;
 use crate::replace::{self, Disk};
 
-/// A sidecar is some 250 bytes; more is not ours.
+/// A sidecar is some 100 bytes; more is not ours.
 const BYTES_MAX: u64 = 4_096;
 
 /// The content of a sidecar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sidecar {
-    /// The life of the database that the file belongs to.
-    pub(crate) incarnation: Option<Incarnation>,
-    /// Durable in the file.
-    pub(crate) floor: Option<Seq>,
     /// Perhaps in the file.
     pub(crate) ceiling: Option<Seq>,
     /// The file itself; `None` where the mark alone tells that it is ours.

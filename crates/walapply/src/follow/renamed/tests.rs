@@ -69,7 +69,7 @@ impl World {
     fn remember(&self, name: &str) {
         let name = self::name(name);
         let file = FileId::of(&self.place.path_of(&name)).unwrap();
-        let sidecar = Sidecar { ceiling: Seq::new(7), file, ..Sidecar::default() };
+        let sidecar = Sidecar { ceiling: Seq::new(7), file };
         sidecar::write(&RealDisk, &self.sidecar(&name), &sidecar).unwrap();
     }
 }
