@@ -408,8 +408,49 @@ fn epoch_before(table: &Table) -> Option<Epoch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::testing::Shop;
+    use crate::follow::clocks::testing::ManualClocks;
+    use crate::image::testing::{Shop, name};
     use segment::ObjectName;
+
+    /// Nobody asked: a log that was cut off looked like one without news.
+    #[test]
+    fn a_log_that_is_cut_off_while_it_is_read_is_told_and_waited_for() {
+        let mut shop = Shop::open();
+        shop.create("ledger", "p0", 4096);
+        let last = shop.flush();
+        let path = shop.object_path(&ObjectName::log(last));
+        let (folder, clocks) = (tempfile::tempdir().unwrap(), ManualClocks::at(Millis::new(1)));
+        let (events, queue) = crossbeam_channel::bounded(1);
+        let (alive, stop) = crossbeam_channel::bounded(0);
+        let reading = Reading {
+            store: Arc::clone(&shop.store),
+            clocks: clocks.clocks(),
+            fleet: name("anvil"),
+            state_dir: folder.path().to_owned(),
+            limits: Limits::new(Duration::from_millis(10), Duration::from_millis(10)),
+            once: false,
+            events,
+            stop,
+        };
+        let thread = std::thread::spawn(|| run(reading));
+        let until = |is_it: fn(&Event) -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !is_it(&queue.recv_deadline(deadline).expect("an event")) {
+                assert!(Instant::now() < deadline, "the event does not come");
+            }
+        };
+        until(|event| matches!(event, Event::Tail { .. }));
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        clocks.advance(LAST_INTERVAL);
+        until(
+            |event| matches!(event, Event::Trouble(error) if error.to_string().contains("vanished")),
+        );
+        std::fs::write(&path, kept).unwrap();
+        until(|event| matches!(event, Event::Tail { .. }));
+        drop((alive, queue));
+        thread.join().unwrap();
+    }
 
     #[test]
     fn a_last_object_that_vanishes_or_changes_is_told() {

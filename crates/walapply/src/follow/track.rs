@@ -311,9 +311,9 @@ impl<P> Track<P> {
             }
             None => {}
         }
-        self.hold_until = ceiling.filter(|ceiling| {
-            next.is_some() && self.applied.is_none_or(|applied| applied < *ceiling)
-        });
+        let applied = self.applied;
+        self.hold_until =
+            ceiling.filter(|ceiling| applied.is_none_or(|applied| applied < *ceiling));
     }
 
     /// The log was read to its end, and this is what it says about the database there.
