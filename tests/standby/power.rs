@@ -1,6 +1,7 @@
 //! Power cuts on the standby: the writes of a follower are recorded, and of those that were not synced any subset is lost.
 //!
-//! In every such state a database is whole for every reader; and a follower that finds it goes on to the end.
+//! In every such state a database is whole for every reader; and a follower that finds it goes on to the end. The trace
+//! begins before there is a file: that the first one is synced before it comes to its place is watched here alone.
 
 use std::process::Command;
 

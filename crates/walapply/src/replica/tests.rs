@@ -231,6 +231,33 @@ fn a_change_that_does_not_add_up_leaves_no_trace() {
     assert_equal(&standby, &next);
 }
 
+/// The checksum covers neither the mark nor the size that a reader believes. After each commit both are looked at as a
+/// reader sees them; here he sees another file.
+#[test]
+fn a_lost_mark_and_a_wrong_size_are_told_after_the_commit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let mut source = Source::create(&at("source.db"), 4096, "UTF-8", 24);
+    let mut image = source.image();
+    install(&at("standby.db"), &image);
+    let mut larger = Source::create(&at("larger-source.db"), 4096, "UTF-8", 25);
+    larger.grow(500_000);
+    install(&at("larger.db"), &larger.image());
+    let mut replica = ready(&at("standby.db"));
+    for (seen, what) in [("source.db", "mark lost"), ("larger.db", "mark set")] {
+        source.insert(1);
+        let next = source.image();
+        replica.checker = Some(Checker::open(&at(seen)).unwrap());
+        let error = apply(&mut replica, &image, &next).unwrap_err();
+        assert!(matches!(error, ApplyError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+        image = next;
+    }
+    replica.rest();
+    source.insert(1);
+    apply(&mut replica, &image, &source.image()).unwrap();
+}
+
 #[test]
 fn a_file_that_was_replaced_or_lost_its_wal_is_not_written_to() {
     for victim in ["", "-wal", "-shm"] {
