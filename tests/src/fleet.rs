@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::history::History;
 use crate::oracle;
 use crate::program::Program;
-use crate::programs::{walapply, walship};
+use crate::programs::{of_running, walapply, walship};
 use crate::scratch::{Scratch, configure};
 use crate::wait::until;
 
@@ -154,13 +154,12 @@ impl Fleet {
         self.start(command).exit()
     }
 
-    /// What the running shipper says of itself.
+    /// What the running shipper says of itself; null where none answers.
     #[must_use]
     pub fn status(&self) -> Value {
         let mut command = Command::new(walship());
         command.args(["status", "--json", "-c"]).arg(self.config("alpha"));
-        let output = command.output().expect("walship runs");
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+        of_running(&command.output().expect("walship runs"))
     }
 
     /// The process id of the shipper of host `alpha`: strace stands between it and us.

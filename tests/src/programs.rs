@@ -4,8 +4,10 @@
 //! that a test never runs yesterday's program.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 /// The shipper's executable.
 #[must_use]
@@ -36,6 +38,12 @@ pub fn script(name: &str) -> PathBuf {
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build)
+}
+
+/// What `status --json` printed, if it was a running program's answer: without one the store answers.
+pub(crate) fn of_running(output: &Output) -> Value {
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    if status["running"] == true { status } else { Value::Null }
 }
 
 /// The target folder.

@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::history::History;
 use crate::oracle;
 use crate::program::Program;
-use crate::programs::walapply;
+use crate::programs::{of_running, walapply};
 use crate::scratch::configure;
 use crate::wait::until;
 
@@ -115,8 +115,7 @@ impl Standby {
     #[must_use]
     pub fn status(&self) -> Value {
         let mut command = self.command("status");
-        let output = command.arg("--json").output().expect("walapply runs");
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+        of_running(&command.arg("--json").output().expect("walapply runs"))
     }
 
     /// What the running follower says of a database.

@@ -22,7 +22,7 @@ fn a_stopped_follower_is_named_and_the_store_tells_the_rest() {
     assert!(text.contains(&format!("`kill -CONT {pid}`")), "{text}");
     assert!(text.contains("(as the store says)"), "{text}");
     follower.signal(Signal::CONT);
-    until("an answer of its own", || standby.status()["silent"].is_null().then_some(()));
+    until("an answer of its own", || standby.status()["running"].as_bool());
     assert_eq!(follower.terminate(), 0);
 }
 
