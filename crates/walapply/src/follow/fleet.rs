@@ -212,8 +212,9 @@ impl Fleet {
             return false;
         }
         for member in self.members.values_mut() {
-            let is_held_up = member.track.is_in_trouble() || member.is_renamed();
-            if is_held_up && member.track.queued_bytes() > 0 {
+            let track = &member.track;
+            let is_waiting = track.is_in_trouble() || track.is_held() || member.is_renamed();
+            if is_waiting && track.queued_bytes() > 0 {
                 member.track.give_up_queue();
                 self.rounds.news();
             }

@@ -11,8 +11,8 @@
 //!   follower is restarted or not.
 //! - A rebuild at `seq` covers every link up to `seq`; links that arrive meanwhile are kept and follow it.
 //! - An object of the log that cannot be read puts every track in doubt until the log proves what the database is: see [`Doubt`].
-//! - After a restart nothing is applied before all links up to the sidecar's ceiling are here, so that no reader sees an older state than
-//!   it saw before.
+//! - After a restart a file with content is not changed before the log was read up to the sidecar's ceiling, or to its end, so
+//!   that no reader sees an older state than it saw before.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -153,6 +153,7 @@ pub(crate) struct Track<P> {
     /// The first object of a running batch, and its oldest commit.
     running_from: Option<Seq>,
     running_oldest: Option<Millis>,
+    /// The file is not changed before the log was read up to here.
     hold_until: Option<Seq>,
     applied: Option<Seq>,
     applied_txid: Txid,
@@ -235,7 +236,8 @@ impl<P> Track<P> {
         self.queued_bytes += link.bytes;
         self.standing = link.post;
         self.queue.push_back(link);
-        let is_draining = self.stage == Stage::Following && self.trouble.is_none();
+        let is_draining =
+            self.stage == Stage::Following && self.trouble.is_none() && !self.is_held();
         if self.queued_bytes > QUEUE_BYTES_MAX && !is_draining {
             self.give_up_queue();
         }
@@ -259,7 +261,6 @@ impl<P> Track<P> {
 
     fn go_stale(&mut self, since: Millis) {
         self.drop_queue();
-        self.hold_until = None;
         self.running_to = None;
         self.behind_since = self.behind_since.or(Some(since));
         self.stage = Stage::Stale;
@@ -277,6 +278,7 @@ impl<P> Track<P> {
         if self.stage != Stage::Unknown {
             return;
         }
+        self.hold_until = None;
         match actual {
             None if !expected.is_live => self.rest_as_placeholder(),
             None => self.go_stale(now),
@@ -382,8 +384,10 @@ impl<P> Track<P> {
         if self.is_busy || self.is_pausing(now) {
             return None;
         }
+        self.hold_until = self.hold_until.filter(|ceiling| read_to < Some(*ceiling));
         let job = match self.stage {
             Stage::Unknown => Job::Open,
+            Stage::Stale | Stage::Following if self.hold_until.is_some() => return None,
             Stage::Stale => {
                 self.drop_queue();
                 self.running_to = read_to;
@@ -413,10 +417,6 @@ impl<P> Track<P> {
             Some(link) => link.seq,
             None => return self.look_wanted.take().map(|is_thorough| Job::Look { is_thorough }),
         };
-        if self.hold_until.is_some_and(|ceiling| last < ceiling) {
-            return None;
-        }
-        self.hold_until = None;
         self.running_to = Some(last);
         self.running_from = self.queue.front().map(|link| link.seq);
         self.running_oldest = self.queue.front().map(|link| link.oldest_commit);
@@ -546,6 +546,11 @@ impl<P> Track<P> {
     /// Whether a job failed, and has not succeeded since.
     pub(crate) fn is_in_trouble(&self) -> bool {
         self.trouble.is_some()
+    }
+
+    /// Whether more of the log must be read before anything is applied.
+    pub(crate) fn is_held(&self) -> bool {
+        self.hold_until.is_some()
     }
 
     /// Bytes of links held here, not counting those of a running job.

@@ -166,6 +166,18 @@ fn a_ceiling_beyond_the_end_of_the_log_does_not_stall() {
     assert!(matches!(next(&mut track, 3), Some(Job::Apply(_))));
 }
 
+/// It waits for the ceiling, and what it holds must not keep the log from being read up to there.
+#[test]
+fn what_waits_for_the_ceiling_gives_up_its_memory() {
+    let mut track = Track::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    track.opened(Some(sum(3)), Seq::new(6), &expected(3), NOW);
+    track.arrived(Link { bytes: QUEUE_BYTES_MAX + 1, ..link(4) });
+    assert_eq!((track.queued_bytes(), next(&mut track, 4)), (0, None));
+    track.arrived(link(6));
+    assert_eq!(next(&mut track, 6), Some(Job::Rebuild { is_unexplained: false }));
+}
+
 #[test]
 fn a_new_life_is_a_rebuild_also_while_a_batch_runs() {
     let mut track = following(3);
@@ -563,5 +575,70 @@ fn a_file_past_the_beginning_of_its_life_is_not_rebuilt_from_there() {
         assert_eq!(track.condition(), Condition::Live);
         let job = next(&mut track, 8);
         assert_eq!(matches!(job, Some(Job::Apply(_))), content < 8, "{job:?}");
+    }
+}
+
+/// A follower that ended somewhere, and begins again at an older position with a file that may have lost its newest commits
+/// to a power cut: whatever is done to the file leads to nothing older than what readers may have seen.
+fn restart(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let newest = 4 + rng.below(12);
+    let lives: Vec<u64> = (1..=newest).filter(|_| rng.below(5) == 0).collect();
+    let told = |read: u64| Expected {
+        is_live: lives.first().is_some_and(|first| *first <= read),
+        ..expected(read)
+    };
+    let mut file = lives.first().map_or(0, |first| first + rng.below(newest - first + 1));
+    let saved = rng.below(file + 1);
+    let ceiling = file + rng.below(newest - file + 1);
+    let mut track = Track::new(NOW);
+    let (mut read, mut is_opening) = (saved, false);
+    for _ in 0..200 {
+        match rng.below(4) {
+            0 if read < newest => {
+                read += 1;
+                track.arrived(Link { begins_life: lives.contains(&read), ..link(read) });
+            }
+            1 if read == newest => track.tail_reached(&told(read), NOW),
+            2 if track.is_held() && rng.below(4) == 0 => track.give_up_queue(),
+            _ if is_opening => {
+                is_opening = false;
+                let actual = (file > 0).then(|| sum(file));
+                track.opened(actual, Seq::new(ceiling), &told(read), NOW);
+            }
+            _ => {}
+        }
+        let step = match next(&mut track, read) {
+            Some(Job::Open) => {
+                is_opening = true;
+                continue;
+            }
+            Some(Job::Apply(batch)) => {
+                let last = batch.last().unwrap();
+                assert_eq!(batch[0].pre, sum(file), "seed {seed}");
+                track.applied(last.seq, last.last_txid);
+                last.payload
+            }
+            Some(Job::Rebuild { .. }) if told(read).is_live => {
+                track.rebuilt(Seq::new(read), Seq::new(read), Txid::new(read), sum(read));
+                read
+            }
+            Some(Job::Rebuild { .. }) => {
+                track.became_empty();
+                continue;
+            }
+            Some(Job::Look { .. }) | None => continue,
+        };
+        assert!(file == 0 || step >= ceiling, "seed {seed}: {file} to {step}, not {ceiling}");
+        file = step;
+    }
+    track.tail_reached(&told(newest), NOW);
+    assert!(lives.is_empty() || file == newest, "seed {seed}: {file} of {newest}, {track:?}");
+}
+
+#[test]
+fn no_reader_sees_an_older_state_after_a_restart() {
+    for seed in 0..2_000 * scale() {
+        restart(seed);
     }
 }
