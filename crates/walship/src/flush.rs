@@ -316,14 +316,13 @@ impl Flusher {
         }
     }
 
-    /// At the start, every 1,024 segments, and in a heartbeat if something changed since the last one.
+    /// At the start, every 1,024 segments, and in a heartbeat unless the object before it has one: whoever cannot read an
+    /// object of the log is told soon what it led to, also where nothing changes any more.
     fn is_catalogue_wanted(&self, waiting: &Waiting) -> bool {
         let Some(at) = self.catalogue_at else { return true };
         let is_heartbeat = waiting.assembled.sections.is_empty() && waiting.records.is_empty();
-        let is_old = self.catalogue.databases.values().any(|entry| entry.changed > Some(at));
-        self.is_catalogue_due
-            || self.writer.position().next.get() - at.get() >= CATALOGUE_EVERY
-            || is_heartbeat && is_old
+        let distance = self.writer.position().next.get() - at.get();
+        self.is_catalogue_due || distance >= CATALOGUE_EVERY || is_heartbeat && distance > 1
     }
 
     fn finish(&mut self, seq: Seq, waiting: Waiting) -> Result<(), LogError> {

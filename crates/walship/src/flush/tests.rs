@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use console::config::{self, WalshipConfig};
@@ -6,6 +6,7 @@ use parking_lot::MutexGuard;
 use segment::{Incarnation, Name, Table};
 use store::clock::ManualClock;
 use store::{MemoryStore, Store};
+use tempfile::TempDir;
 
 use super::*;
 use crate::database::Database;
@@ -55,6 +56,16 @@ impl Shop {
     }
 }
 
+/// A database that nobody waits for: its folder, its path, the application's connection.
+fn application() -> (TempDir, PathBuf, rusqlite::Connection) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.db");
+    let application = rusqlite::Connection::open(&path).expect("opened");
+    let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t(x); INSERT INTO t VALUES (0)";
+    application.execute_batch(schema).expect("written");
+    (folder, path, application)
+}
+
 fn work_on(member: &Member) -> MutexGuard<'_, Database> {
     member.try_database(Duration::from_secs(1)).expect("the database")
 }
@@ -62,13 +73,20 @@ fn work_on(member: &Member) -> MutexGuard<'_, Database> {
 /// Whoever heals or restores reads the log from the newest catalogue on, and never all of it.
 #[test]
 fn no_log_object_is_far_from_a_catalogue() {
+    let (_folder, path, application) = application();
     let mut shop = Shop::new();
     let first = shop.heartbeat();
     assert!(first.has_catalogue(), "the first one has it");
+    shop.add(&path);
+    let member = shop.fleet.members().remove(0);
+    member.with(make_base);
     let mut newest = first.header.seq.expect("a number");
     let mut further = 0;
     for _ in 0..2 * CATALOGUE_EVERY + 10 {
+        application.execute("UPDATE t SET x = x + 1", []).expect("written");
+        assert!(work_on(&member).capture(&|| (Instant::now(), TODAY)));
         let table = shop.heartbeat();
+        assert!(!table.sections.is_empty(), "no heartbeat");
         let seq = table.header.seq.expect("a number");
         if table.has_catalogue() {
             (newest, further) = (seq, further + 1);
@@ -77,6 +95,18 @@ fn no_log_object_is_far_from_a_catalogue() {
         assert_eq!(table.header.catalogue, Some(newest));
     }
     assert_eq!(further, 2, "and not more of them than that");
+}
+
+/// Where nothing changes, a standby that could not read an object learns all the same what that led to.
+#[test]
+fn heartbeats_bring_a_catalogue_after_every_object_that_may_be_lost() {
+    let mut shop = Shop::new();
+    assert!(shop.heartbeat().has_catalogue(), "the first one has it");
+    assert!(!shop.heartbeat().has_catalogue(), "the object before it has one");
+    for _ in 0..3 {
+        assert!(shop.heartbeat().has_catalogue());
+        assert!(!shop.heartbeat().has_catalogue());
+    }
 }
 
 /// A point in time names one state only if the stamps never go back.
@@ -96,10 +126,7 @@ fn stamps_never_go_back_though_the_clock_does() {
 
 #[test]
 fn a_cut_is_called_consistent_only_when_every_database_was_looked_at() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("a.db");
-    let application = rusqlite::Connection::open(&path).expect("opened");
-    application.execute_batch("CREATE TABLE t(x)").expect("written");
+    let (_folder, path, _application) = application();
     let mut shop = Shop::new();
     assert!(shop.heartbeat().header.consistent, "nothing can be apart");
     shop.add(&path);
@@ -116,10 +143,7 @@ fn a_cut_is_called_consistent_only_when_every_database_was_looked_at() {
 /// A writer that never pauses keeps a database in the hands of whoever captures it: the flush gets its share all the same.
 #[test]
 fn a_database_that_is_always_being_worked_on_is_shipped_by_the_flush_after_next() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("a.db");
-    let application = rusqlite::Connection::open(&path).expect("opened");
-    application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(x)").expect("written");
+    let (_folder, path, application) = application();
     let mut shop = Shop::new();
     shop.add(&path);
     let member = shop.fleet.members().remove(0);
