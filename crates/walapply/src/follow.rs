@@ -57,7 +57,9 @@ use poll::Limits;
 use pool::Pool;
 use reading::{Event, Reading};
 
-pub use state::{DatabaseStatus, FollowSnapshot, FollowState, PrimaryHealth, StoreHealth};
+pub use state::{
+    DatabaseStatus, FollowSnapshot, FollowState, LeftBehind, PrimaryHealth, StoreHealth,
+};
 pub use track::Condition;
 
 /// The coordinator notices a stop this late at most.

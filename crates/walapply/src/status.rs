@@ -51,6 +51,7 @@ pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
         "notice": snapshot.notice,
         "damage": snapshot.damage,
         "databases": databases,
+        "left_behind": snapshot.left_behind,
     })
 }
 
@@ -223,6 +224,9 @@ fn troubles(status: &Value) -> String {
     for database in status["databases"].as_array().map_or(&[][..], Vec::as_slice) {
         let detail = database["detail"].as_str();
         lines.extend(detail.map(|detail| format!("{}: {detail}", word(&database["name"]))));
+    }
+    for file in status["left_behind"].as_array().map_or(&[][..], Vec::as_slice) {
+        lines.push(format!("{}: {}", word(&file["name"]), word(&file["reason"])));
     }
     lines.iter().map(|line| format!("\n{line}")).collect()
 }

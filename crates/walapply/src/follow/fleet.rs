@@ -24,7 +24,7 @@ use super::primary::{self, News, Primary};
 use super::rounds::Rounds;
 use super::saved::Saved;
 use super::sealed::Sealed;
-use super::state::{DatabaseStatus, Facts, FollowSnapshot, PrimaryHealth, StoreHealth};
+use super::state::{DatabaseStatus, Facts, FollowSnapshot, LeftBehind, PrimaryHealth, StoreHealth};
 use super::track::{Condition, Doubt, Track};
 use crate::gone::Gone;
 use crate::heal::Place;
@@ -67,6 +67,8 @@ pub(super) struct Fleet {
     saved: (Instant, Option<Seq>),
     /// Names that two databases claim, told once.
     clashes: BTreeMap<String, DbId>,
+    /// Whose files stay here though they are not followed any more.
+    left_behind: Vec<LeftBehind>,
 }
 
 impl Fleet {
@@ -92,6 +94,7 @@ impl Fleet {
             offset_ms: 0,
             saved: (now, None),
             clashes: BTreeMap::new(),
+            left_behind: Vec::new(),
         }
     }
 
@@ -327,6 +330,7 @@ impl Fleet {
                 notice: self.notice.clone(),
                 damage: self.damage.clone(),
                 databases: members.iter().map(|(db, member)| self.status(**db, member)).collect(),
+                left_behind: self.left_behind.clone(),
             },
             sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
             lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),

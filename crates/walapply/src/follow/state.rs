@@ -39,6 +39,17 @@ pub struct FollowSnapshot {
     pub damage: Option<String>,
     /// All followed databases, by name.
     pub databases: Vec<DatabaseStatus>,
+    /// Files of databases that are not followed any more, by name: they stay as they were.
+    pub left_behind: Vec<LeftBehind>,
+}
+
+/// The file of a database that is not followed any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftBehind {
+    /// Its name; the file is `NAME.db`.
+    pub name: Name,
+    /// Why it is not followed.
+    pub reason: String,
 }
 
 /// Whether the store answers.

@@ -56,12 +56,14 @@ fn the_text_tells_what_is_wrong() {
         "store": { "reachable": false, "error": "connection refused" },
         "notice": "log object 7 is damaged",
         "databases": [{ "name": "orders", "state": "waiting", "detail": "not a regular file" }, { "name": "fine" }],
+        "left_behind": [{ "name": "old", "reason": "retired on the primary" }],
     });
     let text = text(&status);
     for line in [
         "store: connection refused",
         "notice: log object 7 is damaged",
         "orders: not a regular file",
+        "old: retired on the primary",
     ] {
         assert!(text.lines().any(|each| each == line), "{text}");
     }

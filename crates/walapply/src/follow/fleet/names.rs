@@ -1,7 +1,8 @@
 //! Who is followed, and which database each file name belongs to.
 //!
 //! What always holds: two databases never share a file, also where the file system ignores case. What stands under a name
-//! that another database has been given stays there, and becomes that one's content.
+//! that another database has been given stays there, and becomes that one's content. The file of a database that is not
+//! followed any more stays as it was, and is told of.
 //!
 //! What must happen before what: files of renamed databases move once the log was read as far as it goes. Before that a
 //! file may be another database's already: what was read was true when it was written, and this standby may have
@@ -9,10 +10,12 @@
 
 use std::collections::BTreeMap;
 
-use segment::{CatalogueEntry, DbId, Name};
+use segment::{CatalogueEntry, DatabaseState, DbId, Name};
 
 use super::Fleet;
 use crate::follow::member::Member;
+use crate::follow::state::LeftBehind;
+use crate::replica::files;
 
 impl Fleet {
     /// Makes the members those that the catalogue and the settings say.
@@ -40,6 +43,23 @@ impl Fleet {
             let is_anothers = |name: &Name| owners.get(&name.key()).is_some_and(|of| of.id != *db);
             member.leave_files(is_anothers);
         }
+        self.tell_left_behind(&owners);
+    }
+
+    /// Nothing is deleted here, and nobody should take an old state for the newest one.
+    fn tell_left_behind(&mut self, owners: &BTreeMap<String, CatalogueEntry>) {
+        let unfollowed = self.catalogue.databases.values().filter(|entry| {
+            let path = files::database(&self.settings.folder, &entry.name);
+            !owners.contains_key(&entry.name.key()) && matches!(files::length(&path), Ok(Some(1..)))
+        });
+        let mut left_behind: Vec<LeftBehind> = unfollowed.map(left_behind).collect();
+        left_behind.sort_by(|a, b| a.name.cmp(&b.name));
+        for LeftBehind { name, reason } in &left_behind {
+            if self.left_behind.iter().all(|known| known.name != *name) {
+                tracing::warn!(db = %name, "{reason}");
+            }
+        }
+        self.left_behind = left_behind;
     }
 
     /// The database that each name belongs to: the one that has it already keeps it.
@@ -78,4 +98,13 @@ impl Fleet {
     pub(super) fn names_being_left(&self) -> Vec<String> {
         self.members.values().flat_map(Member::names_being_left).map(Name::key).collect()
     }
+}
+
+fn left_behind(entry: &CatalogueEntry) -> LeftBehind {
+    let why = match entry.state {
+        DatabaseState::Retired => "retired on the primary".to_owned(),
+        _ => format!("its tier {} is not followed here", entry.tier),
+    };
+    let reason = format!("{why}: the file {}.db here stays as it was", entry.name);
+    LeftBehind { name: entry.name.clone(), reason }
 }

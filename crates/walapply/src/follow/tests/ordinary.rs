@@ -333,6 +333,31 @@ fn a_renamed_database_keeps_its_file_and_a_retired_one_stays_behind() {
     assert!(standby.path("notes").exists());
     running.stop().unwrap();
     standby.assert_equals(&shop);
+    let left = standby.once(&shop).unwrap().left_behind;
+    assert_eq!(left.len(), 1, "also after a restart");
+    assert!(
+        left[0].reason.contains("retired on the primary: the file notes.db here stays"),
+        "{left:?}"
+    );
+}
+
+/// Old content that nobody follows must not be taken for the newest one without a word.
+#[test]
+fn a_database_that_moves_to_a_tier_that_is_not_followed_is_told_of() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let snapshot = standby.once(&shop).unwrap();
+    assert_eq!((snapshot.databases.len(), snapshot.left_behind), (2, Vec::new()));
+    let notes = shop.databases[1].id;
+    shop.announce(notes, "notes", "p2", DatabaseState::Live);
+    let snapshot = standby.once(&shop).unwrap();
+    assert_eq!(snapshot.databases.len(), 1);
+    let [left] = &snapshot.left_behind[..] else { panic!("{snapshot:?}") };
+    assert!(left.reason.contains("tier p2 is not followed here: the file notes.db"), "{left:?}");
+    assert!(standby.path("notes").exists());
+    shop.announce(notes, "notes", "p0", DatabaseState::Live);
+    let snapshot = standby.once(&shop).unwrap();
+    assert_eq!((snapshot.databases.len(), snapshot.left_behind), (2, Vec::new()), "it is back");
 }
 
 #[test]
