@@ -30,6 +30,7 @@ use crate::pinned::Pinned;
 use crate::sqlite::{Connection, SharedIndex};
 use crate::wal_index::WalIndexHeader;
 use crate::wal_range;
+use rollback::Trace;
 
 mod capture;
 mod files;
@@ -53,7 +54,7 @@ pub struct Counters {
 #[derive(Debug)]
 enum Watch {
     Wal(SharedIndex),
-    File(Option<Stamp>),
+    File(Trace),
 }
 
 /// See the module's text.
@@ -207,8 +208,8 @@ impl Attached {
                 self.situation.previous = Some(peek);
                 decision
             }
-            Watch::File(stamp) => {
-                let moved = Stamp::of(&self.path) != *stamp;
+            Watch::File(_) => {
+                let moved = !self.is_still();
                 if moved {
                     self.noticed.get_or_insert(now.1);
                 }
@@ -225,7 +226,10 @@ impl Attached {
             Watch::Wal(shared) => {
                 !handover::differs(&shared.peek(), self.situation.position.as_ref())
             }
-            Watch::File(stamp) => Stamp::of(&self.path) == *stamp,
+            // A file that cannot be read counts as moved: whoever compares it learns why.
+            Watch::File(trace) => {
+                Trace::of(&self.path, &self.holder).is_ok_and(|now| now == *trace)
+            }
         }
     }
 
@@ -340,7 +344,7 @@ fn watch_of(
     if position.is_some() || is_in_wal_mode(holder)? {
         return Ok(Watch::Wal(holder.shared_index()?));
     }
-    Ok(Watch::File(Stamp::of(path)))
+    Ok(Watch::File(Trace::of(path, holder)?))
 }
 
 fn is_in_wal_mode(holder: &Connection) -> Result<bool, CaptureError> {

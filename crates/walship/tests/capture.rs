@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use rustix::process::{Pid, Signal, kill_process};
 use segment::{Checksum, Incarnation, Millis, PageNo, page_hash};
 use walship::attached::Attached;
@@ -209,6 +210,33 @@ fn span() -> Duration {
 
 fn seed() -> u64 {
     u64::from_le_bytes(walship::roster::random()) % 1_000_000
+}
+
+/// The clock of a file system may stand still between two commits: the times of the file tell of one of them only.
+#[test]
+fn a_commit_that_leaves_size_and_time_of_the_file_is_captured() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let db = folder.path().join("a.db");
+    let application = rusqlite::Connection::open(&db).expect("opened");
+    application.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (0)").expect("written");
+    let stand_still = || {
+        let long_ago = Timespec { tv_sec: 1_000_000, tv_nsec: 0 };
+        let times = Timestamps { last_access: long_ago, last_modification: long_ago };
+        utimensat(CWD, &db, &times, AtFlags::empty()).expect("a time that is set");
+    };
+    stand_still();
+    let fresh = Incarnation::from_bytes([7; 16]);
+    let mut attached = Attached::open(&db, None, fresh, None, now()).expect("attached");
+    let mut copy = Copy::of_base(&mut attached);
+    for _ in 0..3 {
+        assert_eq!(attached.glance(now()).action, Action::Wait, "nothing to do");
+        application.execute("UPDATE t SET x = x + 1", []).expect("written");
+        stand_still();
+        assert_eq!(attached.glance(now()).action, Action::HandOver, "a commit");
+        settle(&mut attached, &mut copy);
+        let seen = dump(&db, &folder.path().join("seen")).expect("another SQLite's view");
+        copy.compare(&seen, 4096).expect("the newest commit");
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A database in a rollback journal mode: it has no log, so its pages are compared whenever its file changed.
 //!
-//! Both the comparison and a copy for a base hold a shared lock as long as they read: writers wait meanwhile.
+//! - Every commit moves the change counter in page 1. Size and time of the file tell of whoever writes without SQLite;
+//!   they do not tell of every commit, for a file system's clock may stand still between two of them.
+//! - Both the comparison and a copy for a base hold a shared lock as long as they read: writers wait meanwhile.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +19,30 @@ use crate::pending::Change;
 use crate::pinned::Pinned;
 use crate::sqlite::{Connection, SqliteError};
 
+/// Where page 1 has its change counter.
+const CHANGE_COUNTER_AT: u64 = 24;
+
+/// What moves when the file changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Trace {
+    stamp: Option<Stamp>,
+    counter: [u8; 4],
+}
+
+impl Trace {
+    /// Of the file as it is now. The stamp comes first: whoever writes in between is seen later at the latest.
+    pub(super) fn of(path: &Path, connection: &Connection) -> Result<Self, SqliteError> {
+        let stamp = Stamp::of(path);
+        let mut counter = [0; 4];
+        connection.read_database(CHANGE_COUNTER_AT, &mut counter)?;
+        Ok(Self { stamp, counter })
+    }
+}
+
 impl Attached {
     pub(super) fn compare_file(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        let stamp = Stamp::of(&self.path);
         self.holder.begin_read()?;
+        let trace = Trace::of(&self.path, &self.holder);
         let result = self.compare_locked(now.1);
         self.holder.end_read();
         let (hashes, change) = result?;
@@ -29,7 +52,7 @@ impl Attached {
             self.txid = change.txids.1;
             self.push(change);
         }
-        self.watch = Watch::File(stamp);
+        self.watch = Watch::File(trace?);
         self.noticed = None;
         self.counters.handovers += 1;
         self.situation.last_change = now.0;
