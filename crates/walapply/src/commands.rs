@@ -68,7 +68,9 @@ fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
     let config: WalapplyConfig = args.config.load()?;
     let state_dir = StateDir::lock(&config.state_dir, "walapply")?;
     let (stop, state) = (stop_flag()?, Arc::new(FollowState::default()));
-    let Some(store) = store_to_follow(&config, args.once, &stop)? else { return Ok(()) };
+    let Some(store) = store_to_follow(&config, args.once, &stop)? else {
+        return if args.once { Err(follow::interrupted()) } else { Ok(()) };
+    };
     let server = serve(&state_dir, &config, &state)?;
     let options = FollowOptions { once: args.once };
     let ended = follow::follow(&config, store, options, stop, Arc::clone(&state));

@@ -84,7 +84,7 @@ pub struct FollowOptions {
 ///
 /// # Errors
 /// Settings or a store that no waiting mends; with `once` also a store that does not answer, and databases that could not
-/// be brought to the state that the log says.
+/// be brought to the state that the log says, or a stop before that.
 pub fn follow(
     config: &WalapplyConfig,
     store: Arc<dyn Store>,
@@ -163,7 +163,8 @@ impl Follower {
         self.finish_running();
         self.fleet.save(true);
         self.shared.publish(self.fleet.facts());
-        Ok(())
+        let is_complete = self.fleet.is_settled() && self.fleet.unhealthy().is_empty();
+        if self.once && !is_complete { Err(interrupted()) } else { Ok(()) }
     }
 
     /// Waits for something to happen and takes it.
@@ -271,6 +272,12 @@ fn workers() -> usize {
 
 fn limits(standby: &StandbySettings) -> Limits {
     Limits::new(standby.poll_interval, standby.idle_poll_interval)
+}
+
+/// For `--once`: it was told to stop before it had done everything.
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(ExitCode::Failed, "stopped before everything was applied")
+        .hint("run it again: what was applied stays")
 }
 
 fn failure(error: &ApplyError) -> Failure {

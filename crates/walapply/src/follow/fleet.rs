@@ -10,10 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use console::ExitCode;
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
-use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Seq};
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Seq};
 
 use super::checkpoint::Checkpointed;
 use super::clocks::{Clocks, Now};
@@ -58,6 +57,8 @@ pub(super) struct Fleet {
     at_tail: bool,
     store: StoreHealth,
     trouble: Option<LogError>,
+    /// Since when the log cannot be read on for damage that nothing leads past.
+    halted_since: Option<Millis>,
     notice: Option<String>,
     damage: Option<String>,
     /// Objects that were passed without being read, since the last catalogue.
@@ -87,6 +88,7 @@ impl Fleet {
             at_tail: false,
             store: StoreHealth::default(),
             trouble: None,
+            halted_since: None,
             notice: None,
             damage: None,
             lost: None,
@@ -278,9 +280,7 @@ impl Fleet {
 
     /// Whether everything before a damaged log object is done, and nothing after it can be: waiting mends no damage.
     pub(super) fn is_stopped_by_damage(&self) -> bool {
-        let is_damage =
-            |error: &LogError| ExitCode::from_number(error.exit_code()) == ExitCode::Corrupt;
-        self.trouble.as_ref().is_some_and(is_damage)
+        self.halted_since.is_some()
             && self.is_caught_up()
             && self.members.values().all(|member| !member.track.is_busy())
     }
@@ -333,7 +333,7 @@ impl Fleet {
                 left_behind: self.left_behind.clone(),
             },
             sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
-            lags_since: members.iter().map(|(_, member)| member.track.lags_since()).collect(),
+            lags_since: members.iter().map(|(_, member)| self.lags_since(member)).collect(),
             heard: self.primary.last_heard(),
             quiet_after: self.at_tail.then_some(self.settings.standby.quiet_after),
             offset_ms: self.offset_ms,
@@ -342,7 +342,17 @@ impl Fleet {
 
     fn status(&self, db: DbId, member: &Member) -> DatabaseStatus {
         let entry = self.catalogue.databases.get(&db);
-        member.status(entry, self.gone.since(db))
+        let mut status = member.status(entry, self.gone.since(db));
+        if self.halted_since.is_some() && status.state == Condition::Live {
+            status.state = Condition::Doubtful;
+            status.detail = Some("the log cannot be read on: as it was before".into());
+        }
+        status
+    }
+
+    /// What the log cannot be read on for counts as a commit that is not in the file.
+    fn lags_since(&self, member: &Member) -> Option<Millis> {
+        [member.track.lags_since(), self.halted_since].into_iter().flatten().min()
     }
 
     fn now(&self) -> Now {

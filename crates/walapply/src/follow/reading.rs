@@ -21,6 +21,7 @@ use super::clocks::Clocks;
 use super::poll::{Limits, Poller};
 use super::primary::sealed as sealed_at;
 use super::sealed::Sealed;
+use super::track::Doubt;
 use crate::gone::Gone;
 use beginning::{Beginning, Found};
 
@@ -31,10 +32,11 @@ const BATCH_BYTES: u64 = 24 << 20;
 /// First pause after an error; it doubles up to the idle interval.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// While the log is idle, how often it is looked for objects behind one that is missing.
-const END_INTERVAL: Duration = Duration::from_secs(3_600);
-/// While the log is idle, how often it is asked whether the last object read is still there.
-const LAST_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the log is silent before it is listed, and how often then: a primary writes a heartbeat sooner, so what looks
+/// like the end of the log may be a hole.
+const END_INTERVAL: Duration = Duration::from_secs(16 * 60);
+/// The same for a cheaper look, at the object before the end of the log and at the one after it.
+const NEAR_INTERVAL: Duration = Duration::from_secs(60);
 const MISSING: &str = "it is not in the store, though later objects are";
 
 /// What the coordinator is told.
@@ -57,9 +59,8 @@ pub(super) enum Event {
     Damaged { seq: Seq, table: Box<Table>, position: Position, detail: String },
     /// Objects were left out: the log goes on at a later cut.
     Jumped { catalogue: Catalogue, position: Position, heard: Option<Millis>, reason: String },
-    /// An object cannot be read at all; the log goes on after it, its catalogue unknown.
-    /// What it held is older than `since`, on the store's clock.
-    Skipped { seq: Seq, position: Position, detail: String, since: Millis },
+    /// Objects cannot be read at all; the log goes on after them, its catalogue unknown.
+    Skipped { lost: Doubt, position: Position, detail: String },
     /// It will be tried again.
     Trouble(LogError),
     /// It will not.
@@ -89,7 +90,7 @@ pub(super) fn run(reading: Reading) {
     let now = reading.clocks.steady.now();
     let poller = Poller::new(reading.limits, now);
     let mut thread =
-        Thread { reading, poller, errors: 0, end: None, end_looked_for: now, last_looked_for: now };
+        Thread { reading, poller, errors: 0, end: None, end_looked_for: now, near_looked_at: now };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
 }
@@ -101,7 +102,7 @@ struct Thread {
     /// The newest object that a LIST has shown: rule R3, a 404 at or before it is never the end of the log.
     end: Option<Seq>,
     end_looked_for: Instant,
-    last_looked_for: Instant,
+    near_looked_at: Instant,
 }
 
 impl Thread {
@@ -120,7 +121,7 @@ impl Thread {
                 Ok(Batch::Accepted { segments, end, server }) => {
                     self.look_for_the_end(end);
                     self.accepted(&reader, segments, end, server)?;
-                    self.look_for_the_last(&reader, end)?;
+                    self.look_near(&reader, end)?;
                 }
                 Ok(Batch::Behind { retired }) => {
                     let reason = format!("the log before seq {retired} is no longer held");
@@ -180,22 +181,26 @@ impl Thread {
         Ok((fleet, position))
     }
 
-    /// Now and then at the end of the log: a log that was cut off looks like one without news. Reading waits until it
-    /// is there again.
-    fn look_for_the_last(&mut self, reader: &Reader, reached: End) -> Going<()> {
+    /// A log that was cut off looks like one without news, and so does one with a hole. Where it was cut off, reading waits
+    /// until it is there again. What stands behind the end counts from the next answer on, since the object in between
+    /// may have been written after the last one.
+    fn look_near(&mut self, reader: &Reader, reached: End) -> Going<()> {
         let now = self.now();
-        if reached != End::Tail || now.duration_since(self.last_looked_for) < LAST_INTERVAL {
+        if reached != End::Tail || now.duration_since(self.near_looked_at) < NEAR_INTERVAL {
             return Ok(());
         }
-        self.last_looked_for = now;
+        self.near_looked_at = now;
         while let Some(error) = lost(&*self.reading.store, reader.position()) {
             self.trouble(error)?;
+        }
+        let behind = reader.position().next.next();
+        if let Ok(_) | Err(LogError::Corrupt { .. }) = table(&*self.reading.store, behind) {
+            self.end = self.end.max(Some(behind));
         }
         Ok(())
     }
 
-    /// A LIST now and then: without it a reader would take a hole in the log for its end, for ever. What it shows
-    /// counts from the next answer on, since the object may have been written after the last one.
+    /// A LIST where the log is silent for long: it shows a hole of any size.
     fn look_for_the_end(&mut self, reached: End) {
         let now = self.now();
         if reached != End::Tail || now.duration_since(self.end_looked_for) < END_INTERVAL {
@@ -219,6 +224,7 @@ impl Thread {
         self.poller.answered(server, now);
         let last = segments.last().map(|segment| segment.table().header.clone());
         if let Some(header) = &last {
+            (self.end_looked_for, self.near_looked_at) = (now, now);
             self.poller.moved(header, now);
             let segments = segments.into_iter().map(Arc::new).collect();
             self.send(Event::Segments { segments, position: reader.position().clone(), server })?;
@@ -264,44 +270,44 @@ impl Thread {
             self.restart(reader, fleet, &position);
             return self.send(Event::Damaged { seq, table: Box::new(table), position, detail });
         }
-        match self.tail_after(seq) {
-            Ok(Some(snapshot)) => {
-                let reason = format!("log object {seq} is damaged: {detail}");
-                self.jump_to(reader, fleet, snapshot, reason)
-            }
-            Ok(None) => self.trouble(LogError::Corrupt { seq, detail }),
-            Err(_) => match self.position_beyond(seq) {
-                Ok((position, since)) => {
-                    self.restart(reader, fleet, &position);
-                    self.send(Event::Skipped { seq, position, detail, since })
-                }
-                Err(_) => self.trouble(LogError::Corrupt { seq, detail }),
-            },
-        }
-    }
-
-    /// The cut at the end of the log, if that lies beyond `seq`.
-    fn tail_after(&self, seq: Seq) -> Result<Option<Snapshot>, LogError> {
         let store = &*self.reading.store;
-        let Tail::At { position, .. } = find_tail(store)? else { return Ok(None) };
-        match position.last() {
-            Some(last) if last > seq => catalogue_at(store, last).map(Some),
-            _ => Ok(None),
+        let end = match find_tail(store) {
+            Ok(Tail::At { position, .. }) => position.last(),
+            Ok(Tail::Empty { .. }) => None,
+            Err(LogError::Corrupt { seq: end, .. } | LogError::Missing { seq: end }) => Some(end),
+            Err(error) => return self.trouble(error),
+        };
+        let end = end.filter(|end| *end > seq);
+        if let Some(Ok(snapshot)) = end.map(|end| catalogue_at(store, end)) {
+            let reason = format!("log object {seq} is damaged: {detail}");
+            return self.jump_to(reader, fleet, snapshot, reason);
+        }
+        match end.and_then(|end| self.beyond(fleet, seq, end)) {
+            Some((lost, position)) => {
+                self.restart(reader, fleet, &position);
+                self.send(Event::Skipped { lost, position, detail })
+            }
+            None => self.trouble(LogError::Corrupt { seq, detail }),
         }
     }
 
-    /// The position before the object after an unreadable one, as that object tells it. What it is trusted for is only
-    /// what it holds: each database goes on only if its own checksum chain does. With it, when that object was sealed.
-    fn position_beyond(&self, seq: Seq) -> Result<(Position, Millis), LogError> {
-        let next = table(&*self.reading.store, seq.next())?;
+    /// The position before the first object after unreadable ones that can be read, as that object tells it. What it is
+    /// trusted for is only what it holds: each database goes on only if its own checksum chain does.
+    fn beyond(&self, fleet: FleetId, seq: Seq, end: Seq) -> Option<(Doubt, Position)> {
+        let behind = (seq.get() + 1..=end.get()).filter_map(Seq::new);
+        let tables = behind.map(|at| (at, table(&*self.reading.store, at)));
+        let mut readable = tables.filter_map(|(at, table)| table.ok().map(|table| (at, table)));
+        let (next, table) = readable.find(|(_, table)| table.header.fleet == fleet)?;
         let position = Position {
-            next: seq.next(),
-            previous: next.header.previous,
-            epoch: epoch_before(&next),
-            owner: Some(next.header.node.clone()),
-            writer: Some(next.header.writer),
+            next,
+            previous: table.header.previous,
+            epoch: epoch_before(&table),
+            owner: Some(table.header.node.clone()),
+            writer: Some(table.header.writer),
         };
-        Ok((position, next.header.stamp.offset(next.header.store_offset_ms)))
+        let since = table.header.stamp.offset(table.header.store_offset_ms);
+        let last = next.previous().unwrap_or(seq);
+        Some((Doubt { first: seq, last, since }, position))
     }
 
     fn jump(&mut self, reader: &mut Reader, fleet: FleetId, reason: String) -> Going<()> {
@@ -406,68 +412,4 @@ fn epoch_before(table: &Table) -> Option<Epoch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::follow::clocks::testing::ManualClocks;
-    use crate::image::testing::{Shop, name};
-    use segment::ObjectName;
-
-    /// Nobody asked: a log that was cut off looked like one without news.
-    #[test]
-    fn a_log_that_is_cut_off_while_it_is_read_is_told_and_waited_for() {
-        let mut shop = Shop::open();
-        shop.create("ledger", "p0", 4096);
-        let last = shop.flush();
-        let path = shop.object_path(&ObjectName::log(last));
-        let (folder, clocks) = (tempfile::tempdir().unwrap(), ManualClocks::at(Millis::new(1)));
-        let (events, queue) = crossbeam_channel::bounded(1);
-        let (alive, stop) = crossbeam_channel::bounded(0);
-        let reading = Reading {
-            store: Arc::clone(&shop.store),
-            clocks: clocks.clocks(),
-            fleet: name("anvil"),
-            state_dir: folder.path().to_owned(),
-            limits: Limits::new(Duration::from_millis(10), Duration::from_millis(10)),
-            once: false,
-            events,
-            stop,
-        };
-        let thread = std::thread::spawn(|| run(reading));
-        let until = |is_it: fn(&Event) -> bool| {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while !is_it(&queue.recv_deadline(deadline).expect("an event")) {
-                assert!(Instant::now() < deadline, "the event does not come");
-            }
-        };
-        until(|event| matches!(event, Event::Tail { .. }));
-        let kept = std::fs::read(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        clocks.advance(LAST_INTERVAL);
-        until(
-            |event| matches!(event, Event::Trouble(error) if error.to_string().contains("vanished")),
-        );
-        std::fs::write(&path, kept).unwrap();
-        until(|event| matches!(event, Event::Tail { .. }));
-        drop((alive, queue));
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn a_last_object_that_vanishes_or_changes_is_told() {
-        let mut shop = Shop::open();
-        shop.create("ledger", "p0", 4096);
-        let last = shop.flush();
-        let Tail::At { position, .. } = find_tail(&*shop.store).unwrap() else { panic!("no log") };
-        assert_eq!(lost(&*shop.store, &position), None);
-        let other = Position { previous: segment::SegmentHash::ZERO, ..position.clone() };
-        assert!(lost(&*shop.store, &other).unwrap().to_string().contains("not what it was"));
-        let path = shop.object_path(&ObjectName::log(last));
-        let kept = std::fs::read(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert!(lost(&*shop.store, &position).unwrap().to_string().contains("vanished"));
-        std::fs::write(&path, kept).unwrap();
-        shop.flush();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(lost(&*shop.store, &position), None, "the log went on from it");
-    }
-}
+mod tests;

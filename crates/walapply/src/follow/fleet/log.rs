@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use console::ExitCode;
 use fleet_log::{LogError, Position};
 use segment::{BaseRecord, Catalogue, Millis, Record, Segment, SegmentError, Seq, Table};
 
@@ -51,9 +52,9 @@ impl Fleet {
                 heard.into_iter().for_each(|at| self.primary.heard(at));
                 self.jumped(catalogue, position, reason)
             }
-            Event::Skipped { seq, position, detail, since } => {
+            Event::Skipped { lost, position, detail } => {
                 self.position = position;
-                self.skipped(Doubt::of(seq, since), &detail);
+                self.skipped(lost, &detail);
             }
             Event::Trouble(error) => self.trouble(&error),
             Event::Ended(error) => return Err(error),
@@ -69,7 +70,7 @@ impl Fleet {
             tracing::info!("the store answers again");
         }
         self.store = StoreHealth { reachable: Some(true), last_ok: Some(server), error: None };
-        self.trouble = None;
+        (self.trouble, self.halted_since) = (None, None);
     }
 
     fn segment(&mut self, segment: &Arc<Segment>) {
@@ -178,14 +179,17 @@ impl Fleet {
 
     /// Reading goes on behind an object of which nothing is known: it may have changed, announced, renamed anything.
     fn skipped(&mut self, lost: Doubt, detail: &str) {
-        let seq = lost.last;
-        self.notice(format!(
-            "log object {seq} cannot be read ({detail}): the log goes on after it"
-        ));
+        let what = match (lost.first, lost.last) {
+            (first, last) if first == last => {
+                format!("log object {first} cannot be read ({detail})")
+            }
+            (first, last) => format!("log objects {first} to {last} cannot be read ({detail})"),
+        };
+        self.notice(format!("{what}: the log goes on behind"));
         self.damage.get_or_insert_with(|| {
             format!(
-                "log object {seq} cannot be read ({detail}): what it held is in doubt until the primary's next catalogue, \
-                 which it writes when it starts, in its heartbeats and with `walship snapshot`"
+                "{what}: what it held is in doubt until the primary's next catalogue, which it writes when it starts, in \
+                 its heartbeats and with `walship snapshot`"
             )
         });
         self.lost = Some(lost.joined(self.lost));
@@ -222,6 +226,9 @@ impl Fleet {
         let reachable =
             if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };
         self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
+        if ExitCode::from_number(error.exit_code()) == ExitCode::Corrupt {
+            self.halted_since = self.halted_since.or(Some(self.now().store));
+        }
         self.trouble = Some(error.clone());
     }
 }

@@ -118,9 +118,40 @@ fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
     let told = running.until("trouble", |snapshot| snapshot.store.error.is_some());
     let error = told.store.error.unwrap();
     assert!(error.contains(&format!("log object {last}")) && error.contains(hint), "{error}");
+    let ledger = running.until_condition("ledger", Condition::Doubtful);
+    assert_ne!(ledger.apply_lag_seconds, Some(0.0));
     change(&mut shop);
     running.until("led past it", |snapshot| snapshot.store.error.is_none());
     running.stop().unwrap();
+}
+
+/// Only a single one was passed: where two stood side by side, the standby stood still until the next catalogue.
+#[test]
+fn objects_that_cannot_be_read_are_passed_together() {
+    for is_missing in [false, true] {
+        let mut shop = shop();
+        let standby = Standby::of(&shop);
+        standby.once(&shop).unwrap();
+        let lost = [change(&mut shop), change(&mut shop), change(&mut shop)];
+        let last = change(&mut shop);
+        for seq in lost {
+            match is_missing {
+                true => std::fs::remove_file(shop.object_path(&ObjectName::log(seq))).unwrap(),
+                false => wreck(&shop, seq),
+            }
+        }
+        let running = standby.start(&shop);
+        running.until("passed", |snapshot| snapshot.read == Some(last));
+        let damage = running.snapshot().damage.unwrap();
+        assert!(damage.contains(&format!("log objects {} to {}", lost[0], lost[2])), "{damage}");
+        shop.rebase(0);
+        shop.rebase(1);
+        shop.publish_catalogue();
+        running.until_applied(shop.last());
+        running.until_condition("ledger", Condition::Live);
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+    }
 }
 
 /// A log object that changed only the ledger and cannot be read, and after it one that changed only the notes.

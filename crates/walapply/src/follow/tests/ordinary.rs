@@ -341,6 +341,20 @@ fn a_renamed_database_keeps_its_file_and_a_retired_one_stays_behind() {
     );
 }
 
+/// A script must not take half of it for all.
+#[test]
+fn a_run_that_is_stopped_before_its_end_says_so() {
+    let shop = shop();
+    let standby = Standby::of(&shop);
+    let (store, stop) = (Arc::clone(&shop.store), Arc::new(AtomicBool::new(true)));
+    let once = FollowOptions { once: true };
+    let failure = follow(&standby.config, store, once, stop, Arc::default()).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Failed);
+    assert!(failure.to_string().contains("before everything was applied"), "{failure}");
+    standby.once(&shop).unwrap();
+    standby.assert_equals(&shop);
+}
+
 /// Old content that nobody follows must not be taken for the newest one without a word.
 #[test]
 fn a_database_that_moves_to_a_tier_that_is_not_followed_is_told_of() {
