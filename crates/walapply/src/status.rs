@@ -99,7 +99,7 @@ fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
     Ok(Value::Object(status))
 }
 
-/// When the primary was last heard; if that is long ago, no database counts as live.
+/// When the primary was last heard; if that is long ago, no database counts as live. A stamp from the future tells nothing.
 fn tell_primary(
     status: &mut Map<String, Value>,
     node: Option<Name>,
@@ -109,8 +109,15 @@ fn tell_primary(
 ) {
     let silence = primary::quiet_for(Some(heard), quiet_after, server);
     let age = Duration::from_millis(server.since(heard)).as_secs_f64();
-    let health = PrimaryHealth { node, last_heard_seconds: Some(age), quiet: silence.is_some() };
+    let ahead = primary::ahead_of(heard, server);
+    let last_heard_seconds = ahead.is_none().then_some(age);
+    let health = PrimaryHealth { node, last_heard_seconds, quiet: silence.is_some() };
     status.insert("primary".to_owned(), json!(health));
+    if let Some(ahead) = ahead {
+        let notice =
+            format!("{}: when the primary was last heard is not known", primary::told_ahead(ahead));
+        status.insert("notice".to_owned(), json!(notice));
+    }
     let Some(silence) = silence else { return };
     status.insert("notice".to_owned(), json!(primary::told(silence)));
     let databases = status.get_mut("databases").and_then(Value::as_array_mut);

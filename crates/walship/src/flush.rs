@@ -29,6 +29,9 @@ use crate::ownership::Owned;
 
 /// A catalogue stands in the log at least this often.
 const CATALOGUE_EVERY: u64 = 1024;
+/// Ahead of our own clock by less, the stamps of the log are nothing to tell of.
+const STAMPS_AHEAD_MIN: Duration = Duration::from_secs(5);
+const STAMPS_TOLD_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What one call of [`Flusher::flush`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub struct Flusher {
     last_append: Instant,
     waiting: Option<Waiting>,
     store_offset_ms: i64,
+    told_of_stamps: Option<Instant>,
 }
 
 /// The contents of the slot that is being tried.
@@ -90,6 +94,7 @@ impl Flusher {
             last_append: Instant::now(),
             waiting: None,
             store_offset_ms: 0,
+            told_of_stamps: None,
         }
     }
 
@@ -286,12 +291,29 @@ impl Flusher {
             return Ok(self.placed(appended));
         }
         let draft = self.draft(waiting);
+        let (now, mut ahead) = (draft.now, 0);
         let appended = self.writer.append(|slot| {
+            ahead = slot.not_before.since(now);
             let encoded = encode(draft, slot);
             waiting.sent = Some(encoded.clone());
             encoded
-        })?;
-        Ok(self.placed(appended))
+        });
+        self.tell_of_stamps(Duration::from_millis(ahead));
+        Ok(self.placed(appended?))
+    }
+
+    /// Stamps never go back, so a clock that was once ahead is told by them for as long.
+    fn tell_of_stamps(&mut self, ahead: Duration) {
+        let is_told = self.told_of_stamps.is_some_and(|at| at.elapsed() < STAMPS_TOLD_EVERY);
+        if ahead < STAMPS_AHEAD_MIN || is_told {
+            return;
+        }
+        self.told_of_stamps = Some(Instant::now());
+        tracing::warn!(
+            "the newest stamp of the log lies {} ahead of this host's clock: that was ahead, or is behind now. Stamps go on \
+             from there until the clock has caught up, and `walapply restore --at` goes by them",
+            console::output::age(ahead)
+        );
     }
 
     /// Notes how far the store's clock is from ours.

@@ -65,6 +65,23 @@ pub(crate) fn quiet_for(
     (silence > quiet_after).then_some(silence)
 }
 
+/// A stamp is this far ahead of the store's clock only where the primary's clock is, or was.
+const AHEAD_MIN: Duration = Duration::from_secs(5);
+
+/// How far an object was sealed in the future, if that is more than clocks differ by.
+pub(crate) fn ahead_of(sealed: Millis, store_now: Millis) -> Option<Duration> {
+    let ahead = Duration::from_millis(sealed.since(store_now));
+    (ahead > AHEAD_MIN).then_some(ahead)
+}
+
+/// What an operator is told of it.
+pub(crate) fn told_ahead(ahead: Duration) -> String {
+    format!(
+        "the newest stamp of the log lies {} ahead of the store's clock, because the primary's clock was or is ahead",
+        console::output::age(ahead)
+    )
+}
+
 /// What an operator is told of a quiet primary.
 pub(crate) fn told(silence: Duration) -> String {
     format!(
@@ -103,6 +120,13 @@ mod tests {
         primary.heard(at(HOUR + 10_002));
         assert_eq!(primary.news(AFTER, at(HOUR + 10_003)), Some(News::Back));
         assert_eq!(primary.news(AFTER, at(HOUR + 10_004)), None);
+    }
+
+    #[test]
+    fn a_stamp_of_the_future_is_told_and_ages_nothing() {
+        assert_eq!((ahead_of(at(5_000), at(0)), ahead_of(at(0), at(9_000))), (None, None));
+        let ahead = ahead_of(at(86_400_000), at(0)).unwrap();
+        assert!(told_ahead(ahead).contains("ahead of the store's clock"), "{}", told_ahead(ahead));
     }
 
     #[test]

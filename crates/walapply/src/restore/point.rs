@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet_log::{LogError, Salvage, Tail, table};
 use segment::{Catalogue, DbId, FleetId, Header, Millis, ObjectName, Seq, Table};
@@ -9,6 +10,7 @@ use store::Store;
 
 use crate::ApplyError;
 use crate::failure::blame;
+use crate::follow::primary;
 use crate::time::rfc3339;
 
 /// Which state is wanted.
@@ -74,7 +76,7 @@ pub fn find(
     fleet: FleetId,
     point: Point,
 ) -> Result<Option<Cut>, ApplyError> {
-    let Tail::At { last, .. } = fleet_log::find_tail(&**store).map_err(blame)? else {
+    let Tail::At { last, server, .. } = fleet_log::find_tail(&**store).map_err(blame)? else {
         return Ok(None);
     };
     let Some(end) = last.header.seq else { return Ok(None) };
@@ -82,7 +84,9 @@ pub fn find(
     let seq = match point {
         Point::Newest => end,
         Point::At(instant) if instant >= last.header.stamp => end,
-        Point::At(instant) => at_time(store, instant)?,
+        Point::At(instant) => {
+            at_time(store, instant, primary::ahead_of(primary::sealed(&last.header), server))?
+        }
         Point::Seq(seq) if seq <= end => seq,
         Point::Seq(seq) => {
             let detail = format!("seq {seq} is not written yet: the log ends at {end}");
@@ -96,10 +100,21 @@ pub fn find(
     Ok(Some(Cut { seq, stamp, consistent, catalogue, lost, in_doubt }))
 }
 
-fn at_time(store: &Arc<dyn Store>, instant: Millis) -> Result<Seq, ApplyError> {
+/// `ahead`: how far the newest stamp lies in the future.
+fn at_time(
+    store: &Arc<dyn Store>,
+    instant: Millis,
+    ahead: Option<Duration>,
+) -> Result<Seq, ApplyError> {
     let found = fleet_log::seq_at_time(&**store, instant).map_err(blame)?;
     found.ok_or_else(|| {
-        ApplyError::NoSuchPoint(format!("the log does not reach back to {}", rfc3339(instant)))
+        let why = ahead.map(|ahead| {
+            let told = primary::told_ahead(ahead);
+            format!("; {told}: take a --seq that `walapply list` shows")
+        });
+        let instant = rfc3339(instant);
+        let why = why.unwrap_or_default();
+        ApplyError::NoSuchPoint(format!("the log does not reach back to {instant}{why}"))
     })
 }
 

@@ -114,12 +114,14 @@ fn heartbeats_bring_a_catalogue_after_every_object_that_may_be_lost() {
 fn stamps_never_go_back_though_the_clock_does() {
     let mut shop = Shop::new();
     let mut before = shop.heartbeat().header.stamp;
+    assert!(shop.flusher.told_of_stamps.is_none());
     for minutes in [10, 60, 120] {
         shop.clock.set(TODAY.offset(-minutes * 60_000));
         let stamp = shop.heartbeat().header.stamp;
         assert!(stamp >= before, "{stamp:?} after {before:?}");
         before = stamp;
     }
+    assert!(shop.flusher.told_of_stamps.is_some(), "and that is told");
     shop.clock.set(TODAY.offset(60_000));
     assert_eq!(shop.heartbeat().header.stamp, TODAY.offset(60_000));
 }

@@ -27,8 +27,8 @@ impl Fleet {
         match event {
             Event::Began { fleet, catalogue, position, sealed, gone, heard, server } => {
                 self.id = Some(fleet);
-                heard.into_iter().for_each(|at| self.primary.heard(at));
                 server.into_iter().for_each(|server| self.answered(server));
+                heard.into_iter().for_each(|at| self.heard(at));
                 tracing::info!(
                     seq = position.last().map(Seq::get),
                     databases = catalogue.databases.len(),
@@ -49,7 +49,7 @@ impl Fleet {
                 self.damaged(seq, &table, position, &detail)
             }
             Event::Jumped { catalogue, position, heard, reason } => {
-                heard.into_iter().for_each(|at| self.primary.heard(at));
+                heard.into_iter().for_each(|at| self.heard(at));
                 self.jumped(catalogue, position, reason)
             }
             Event::Skipped { lost, position, detail } => {
@@ -60,6 +60,11 @@ impl Fleet {
             Event::Ended(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// An object was sealed then, but not later than now: the primary's clock may have been ahead.
+    fn heard(&mut self, sealed: Millis) {
+        self.primary.heard(sealed.min(self.now().store));
     }
 
     fn answered(&mut self, server: Millis) {
@@ -106,8 +111,8 @@ impl Fleet {
     }
 
     fn absorb(&mut self, table: &Table) {
-        self.primary.heard(primary::sealed(&table.header));
-        self.sealed.read(table);
+        self.heard(primary::sealed(&table.header));
+        self.sealed.read(table, self.now().store);
         if table.has_catalogue() {
             (self.damage, self.lost) = (None, None);
         }

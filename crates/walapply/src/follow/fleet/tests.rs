@@ -103,11 +103,17 @@ impl World {
 
     /// At most so many objects are read. The store's time.
     fn read_objects(&mut self, objects_max: u32) -> Millis {
+        self.read_objects_at(objects_max, None)
+    }
+
+    /// The same, at an instant of the store's clock if not now.
+    fn read_objects_at(&mut self, objects_max: u32, instant: Option<Millis>) -> Millis {
         let mut reader = Reader::new(Arc::clone(&self.shop.store), self.fleet.position.clone());
         let Batch::Accepted { segments, server, .. } = reader.batch(objects_max, 1 << 20).unwrap()
         else {
             panic!("nothing there")
         };
+        let server = instant.unwrap_or(server);
         let segments = segments.into_iter().map(Arc::new).collect();
         let position = reader.position().clone();
         self.fleet.read(Event::Segments { segments, position, server }).unwrap();
@@ -209,6 +215,19 @@ fn nothing_waits_by_the_time_of_day() {
     let seq = world.change();
     world.settle();
     assert_eq!(world.fleet.facts().snapshot.applied, Some(seq));
+}
+
+/// For as long as the primary's clock had been ahead, its death was not seen, and every age was 0.
+#[test]
+fn nothing_was_sealed_later_than_it_was_read() {
+    let mut world = World::at_rest();
+    world.shop.databases[0].source.mutate();
+    world.shop.flush();
+    world.read_objects_at(1, Some(START));
+    world.settle();
+    let facts = world.fleet.facts();
+    assert!(world.shop.header().stamp > START.offset(1_000));
+    assert_eq!((facts.heard, &facts.sealed[..]), (Some(START), &[Some(START)][..]));
 }
 
 #[test]

@@ -73,9 +73,9 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
     };
     let Some(newest) = end.last() else { return Ok(Found::NoLog) };
     let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
+    let sealed = Sealed::look_up(store, &catalogue, server);
     let (last, server) = (Some(last.header), Some(server));
     let end = Some(newest);
-    let sealed = Sealed::look_up(store, &catalogue);
     let gone = Gone::look_up(store, &catalogue, newest);
     let beginning =
         Beginning { fleet: file.id, catalogue, position, sealed, gone, server, last, end };
