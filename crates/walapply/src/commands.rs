@@ -147,12 +147,19 @@ fn told(report: Report, json: bool) -> Result<(), Failure> {
     if !json {
         answer(output::print(false, &report, || report.text()))?;
     }
-    let failure = Failure::new(exit, format!("not restored: {}", failed.join("; ")));
-    Err(failure
-        .hint(
+    let (what, hint) = if report.dry_run {
+        (
+            "would not be restored",
+            "--force replaces what is there, --if-missing leaves it alone; `walapply verify` lists all damage",
+        )
+    } else {
+        (
+            "not restored",
             "--keep-going puts in place what could be restored; `walapply verify` lists all damage",
         )
-        .document(serde_json::json!(report)))
+    };
+    let failure = Failure::new(exit, format!("{what}: {}", failed.join("; ")));
+    Err(failure.hint(hint).document(serde_json::json!(report)))
 }
 
 fn request(args: &RestoreArgs, progress: bool) -> Request {

@@ -317,7 +317,8 @@ impl Restorer<'_> {
                 report.of(job.db, |told| told.was_open = job.target.is_in_use());
             }
             if let Err(refused) = job.target.check(request.replace()) {
-                report.of(job.db, |told| told.error = Some(console::exit::chain(&refused)));
+                let refused = ApplyError::from(refused);
+                report.of(job.db, |told| told.refuse(&refused));
             }
         }
         Ok(())

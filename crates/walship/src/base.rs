@@ -238,7 +238,7 @@ fn section(subject: &Subject, record: &BaseRecord, page_count: u32) -> SectionEn
         page_count,
         first_txid: subject.txid,
         last_txid: subject.txid,
-        pre: record.checksum,
+        pre: Checksum::EMPTY,
         post: record.checksum,
         oldest_commit: Millis::new(0),
         previous_seq: None,

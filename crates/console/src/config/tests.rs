@@ -125,8 +125,17 @@ fn what_makes_no_sense_together_is_refused_where_it_stands() {
     let heartbeat = format!("heartbeat_interval = '0s'\n{BASE}");
     let heartbeat = told(parse::<WalshipConfig>(Path::new("w"), Path::new("/"), &heartbeat));
     assert!(heartbeat.contains("w:1:22: heartbeat_interval must be at least 1s"), "{heartbeat}");
+    let inside = BASE.replace("'state'", "'store/state'");
+    for told in [
+        told(parse::<WalshipConfig>(Path::new("w"), Path::new("/"), &inside)),
+        told(parse::<WalapplyConfig>(Path::new("w"), Path::new("/"), &inside)),
+    ] {
+        assert!(told.contains("w:2:13: state_dir lies in the store, /store"), "{told}");
+    }
     for (keys, part) in [
         ("dir = 'state'", "7:7: [standby] dir and state_dir are the same folder"),
+        ("dir = 'store/log'", "7:7: [standby] dir lies in the store, /etc/walship/store"),
+        ("dir = 'db'\ntiers = []", "8:9: tiers is empty: nothing would be followed"),
         ("dir = 'db'\npoll_interval = '0s'", "8:17: poll_interval must be at least 10ms"),
         ("dir = 'db'\npoll_interval = '20s'", "8:17: idle_poll_interval is shorter"),
         ("dir = 'db'\nquiet_after = '0s'", "8:15: quiet_after must be at least 1s"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::settings::StoreSettings;
 
 use super::place::Way;
-use super::{Complaint, Config, duration, node_or_default, rebase_path, rebase_store};
+use super::{Complaint, Config, duration, node_or_default, outside_of, rebase_path, rebase_store};
 use crate::exit::{ExitCode, Failure};
 use crate::node::NodeError;
 
@@ -94,12 +94,18 @@ impl StandbySettings {
         self.tiers.as_ref().map_or(marked, |tiers| tiers.iter().any(|name| name == tier))
     }
 
-    fn check(&self, state_dir: &Path) -> Result<(), Complaint> {
+    fn check(&self, state_dir: &Path, store: &StoreSettings) -> Result<(), Complaint> {
         let way = |key: &str| Way::key("standby").then(key);
+        outside_of(store, &self.dir, "[standby] dir", way("dir"))?;
         if self.dir == state_dir {
             return Err(Complaint::new("[standby] dir and state_dir are the same folder")
                 .hint("the databases need a folder of their own")
                 .at(way("dir")));
+        }
+        if self.tiers.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Complaint::new("tiers is empty: nothing would be followed")
+                .hint("leave it out to follow what the primary marks for the standby")
+                .at(way("tiers")));
         }
         if self.poll_interval < POLL_INTERVAL_MIN {
             return Err(
@@ -126,7 +132,8 @@ impl Config for WalapplyConfig {
     }
 
     fn check(&self) -> Result<(), Complaint> {
-        self.standby.iter().try_for_each(|standby| standby.check(&self.state_dir))
+        outside_of(&self.store, &self.state_dir, "state_dir", Way::key("state_dir"))?;
+        self.standby.iter().try_for_each(|standby| standby.check(&self.state_dir, &self.store))
     }
 }
 

@@ -10,7 +10,7 @@ use store::settings::StoreSettings;
 use super::place::Way;
 use super::{
     ByteSize, Complaint, Config, DatabaseRule, Threshold, Tiers, databases, duration,
-    node_or_default, rebase_path, rebase_store,
+    node_or_default, outside_of, rebase_path, rebase_store,
 };
 use crate::node::NodeError;
 
@@ -69,6 +69,7 @@ impl Config for WalshipConfig {
             return Err(Complaint::new("heartbeat_interval must be at least 1s")
                 .at(Way::key("heartbeat_interval")));
         }
+        outside_of(&self.store, &self.state_dir, "state_dir", Way::key("state_dir"))?;
         self.tiers.check()?;
         databases::check(&self.databases, &self.tiers)
     }

@@ -70,6 +70,8 @@ pub(super) struct Fleet {
     clashes: BTreeMap<String, DbId>,
     /// Whose files stay here though they are not followed any more.
     left_behind: Vec<LeftBehind>,
+    /// Tiers that are to be followed and that the fleet does not have.
+    unknown_tiers: Vec<String>,
 }
 
 impl Fleet {
@@ -97,6 +99,7 @@ impl Fleet {
             saved: (now, None),
             clashes: BTreeMap::new(),
             left_behind: Vec::new(),
+            unknown_tiers: Vec::new(),
         }
     }
 
@@ -240,9 +243,14 @@ impl Fleet {
         let is_renamed = self.members.values().any(Member::is_renamed);
         let is_sound =
             self.is_caught_up() && self.damage.is_none() && !self.is_in_doubt() && !is_renamed;
-        let (Some(fleet), true, true) = (self.id, is_due && self.saved.1 != read, is_sound) else {
-            return;
-        };
+        if is_due && self.saved.1 != read && is_sound {
+            self.save_position();
+        }
+    }
+
+    fn save_position(&mut self) {
+        let (now, read) = (self.now().steady, self.position.last());
+        let Some(fleet) = self.id else { return };
         let saved = Saved {
             fleet,
             position: self.position.clone(),
@@ -291,7 +299,8 @@ impl Fleet {
         let members = self.members.values().filter(|member| is_unwell(member.condition()));
         let members = members.map(|member| (member.condition(), member.explain()));
         let damage = self.damage.iter().map(|damage| (Condition::Corrupt, damage.clone()));
-        members.chain(damage).collect()
+        let lacking = self.tell_unknown_tiers().map(|told| (Condition::Missing, told));
+        members.chain(damage).chain(lacking).collect()
     }
 
     /// What keeps the log from being read on, while something does.
@@ -327,7 +336,7 @@ impl Fleet {
                     last_heard_seconds: None,
                     quiet: false,
                 },
-                notice: self.notice.clone(),
+                notice: self.tell_unknown_tiers().or_else(|| self.notice.clone()),
                 damage: self.damage.clone(),
                 databases: members.iter().map(|(db, member)| self.status(**db, member)).collect(),
                 left_behind: self.left_behind.clone(),

@@ -1,4 +1,4 @@
-//! Where the follower stood when it last had everything: a shortcut for the next start, never a proof.
+//! Where the follower began, or when it last had everything: a shortcut for the next start, never a proof.
 //!
 //! Position and catalogue of one cut, replaced together (Invariant W1 of `replace`). Without it the follower begins at the end of the log
 //! and compares every database with the catalogue there; with an old one it reads a little more of the log.

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use segment::{
-    BaseRecord, BodyShape, ContentHash, DbId, Incarnation, InlineBody, ObjectName, PageEntry,
-    PageSize, Pages, Part, SectionEntry, SegmentKind, Seq, decode_body, decode_table, page_table,
+    BaseRecord, BodyShape, Checksum, ContentHash, DbId, Incarnation, InlineBody, ObjectName,
+    PageEntry, PageSize, Pages, Part, SectionEntry, SegmentKind, Seq, decode_body, decode_table,
+    page_table,
 };
 use store::Store;
 
@@ -44,12 +45,14 @@ enum Place {
 }
 
 /// What every page of a layer belongs to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Content {
     db: DbId,
     incarnation: Incarnation,
     page_size: PageSize,
     pages_after: u32,
+    pre: Checksum,
+    post: Checksum,
 }
 
 impl Layer {
@@ -66,6 +69,8 @@ impl Layer {
                 incarnation: section.incarnation,
                 page_size: section.page_size,
                 pages_after: section.pages_after,
+                pre: section.pre,
+                post: section.post,
             },
         }
     }
@@ -81,6 +86,8 @@ impl Layer {
                 incarnation: base.incarnation,
                 page_size: base.page_size,
                 pages_after: base.pages,
+                pre: Checksum::EMPTY,
+                post: base.checksum,
             },
         }
     }
@@ -159,15 +166,15 @@ impl Layer {
         let [section] = &table.sections[..] else {
             return Err("not a part of one database".to_owned());
         };
-        let Content { db, incarnation, page_size, pages_after } = self.content;
-        let found = (
-            section.db,
-            section.incarnation,
-            section.page_size,
-            section.pages_after,
-            table.header.kind,
-        );
-        if found != (db, incarnation, page_size, pages_after, kind) {
+        let found = Content {
+            db: section.db,
+            incarnation: section.incarnation,
+            page_size: section.page_size,
+            pages_after: section.pages_after,
+            pre: section.pre,
+            post: section.post,
+        };
+        if (table.header.kind, found) != (kind, self.content) {
             return Err("its pages belong to something else than the log says".to_owned());
         }
         let empty = table.body_offset..table.body_offset;

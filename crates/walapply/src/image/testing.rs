@@ -242,7 +242,7 @@ impl Shop {
             .filter(|(page, _)| *page != lock)
             .map(|(page, content)| (page, content.to_vec()))
             .collect();
-        let entry = self.entry(index, image, image.checksum(), false);
+        let entry = self.entry(index, image, Checksum::EMPTY, false);
         let mut parts = Vec::new();
         for chunk in pages.chunks(self.part_pages) {
             self.objects += 1;

@@ -139,6 +139,11 @@ impl Restored {
 
     pub(super) fn fail(&mut self, error: &ApplyError) {
         self.outcome = Outcome::Failed;
+        self.refuse(error);
+    }
+
+    /// What a dry run found in the way.
+    pub(super) fn refuse(&mut self, error: &ApplyError) {
         self.exit = Some(error.exit_code());
         self.error = Some(console::exit::chain(error));
     }
@@ -257,9 +262,9 @@ impl Report {
             .unwrap_or(ExitCode::Fine)
     }
 
-    /// The databases that failed.
+    /// The databases that failed, or, in a dry run, would.
     pub fn failed(&self) -> impl Iterator<Item = &Restored> {
-        self.databases.iter().filter(|told| told.outcome == Outcome::Failed)
+        self.databases.iter().filter(|told| told.exit.is_some())
     }
 
     /// The report for people.

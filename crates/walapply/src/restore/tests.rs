@@ -216,6 +216,19 @@ fn a_dry_run_writes_nothing_and_tells_what_would_be_read() {
     assert!(report.text().contains("would write"));
 }
 
+/// A script that plans first must not hear that all is fine.
+#[test]
+fn a_dry_run_ends_as_the_restore_would() {
+    let (shop, _) = busy_shop(3);
+    let wanted = request(&shop, Which::All);
+    restore(&shop, &wanted).unwrap();
+    let planned = restore(&shop, &Request { dry_run: true, ..wanted.clone() }).unwrap();
+    let refused = restore(&shop, &wanted).unwrap_err();
+    assert_eq!(planned.exit_code(), refused.exit_code());
+    assert_eq!(planned.failed().count(), planned.databases.len());
+    assert!(planned.text().contains("would be refused"), "{}", planned.text());
+}
+
 #[test]
 fn databases_without_content_are_told_apart() {
     let (mut shop, _) = busy_shop(2);

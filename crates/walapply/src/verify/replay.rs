@@ -15,6 +15,8 @@ const POSTS_KEPT: usize = 4_096;
 pub(super) struct Replay {
     state: Option<State>,
     last: Option<Seq>,
+    /// The life whose base could not be read.
+    unread: Option<Incarnation>,
     /// The checksums after the last sections, oldest first.
     posts: VecDeque<(Seq, Incarnation, Checksum)>,
     pub(super) proven_sections: u64,
@@ -87,6 +89,16 @@ impl Replay {
         }
     }
 
+    /// A base that cannot be read, for which other objects are to blame.
+    pub(super) fn unread_base(&mut self, base: &BaseRecord) {
+        self.unread = Some(base.incarnation);
+        let is_new_life =
+            self.state.as_ref().is_some_and(|state| state.incarnation != base.incarnation);
+        if is_new_life {
+            self.doubt();
+        }
+    }
+
     /// Takes a section with the hashes of its pages; the error says what does not fit.
     pub(super) fn section(
         &mut self,
@@ -139,7 +151,7 @@ impl Replay {
     /// `false` where nothing can be proven because the state before is unknown.
     fn replay(&mut self, section: &SectionEntry, pages: &[(PageNo, u64)]) -> Result<bool, String> {
         let Some(State { incarnation, hashes }) = &mut self.state else {
-            return if section.new_incarnation {
+            return if section.new_incarnation && self.unread != Some(section.incarnation) {
                 Err("begins a life without a base".to_owned())
             } else {
                 Ok(false)

@@ -188,8 +188,13 @@ impl<'a> Walk<'a> {
     fn base(&mut self, seq: Seq, base: &BaseRecord) -> Result<(), ApplyError> {
         self.referenced.extend(base.parts.iter().map(|part| part.name.clone()));
         self.report.base_objects += base.parts.len() as u64;
-        let Some(pages) = self.parts(&Layer::of_base(base, base.pages))? else { return Ok(()) };
-        let replayed = self.replays.entry(base.db).or_default().base(base, &pages);
+        let pages = self.parts(&Layer::of_base(base, base.pages))?;
+        let replay = self.replays.entry(base.db).or_default();
+        let Some(pages) = pages else {
+            replay.unread_base(base);
+            return Ok(());
+        };
+        let replayed = replay.base(base, &pages);
         self.blame_database(seq, base.db, replayed);
         Ok(())
     }

@@ -37,6 +37,8 @@ impl Fleet {
                 (self.catalogue, self.position) = (catalogue, position);
                 (self.sealed, self.gone) = (sealed, gone);
                 self.enlist();
+                // Whatever ends this run before the next save: the next one finds by the log what this one did.
+                self.save_position();
             }
             Event::Segments { segments, position, server } => {
                 self.answered(server);

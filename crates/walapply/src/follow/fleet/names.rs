@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use segment::{CatalogueEntry, DatabaseState, DbId, Name};
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, Name};
 
 use super::Fleet;
 use crate::follow::member::Member;
@@ -44,6 +44,33 @@ impl Fleet {
             member.leave_files(is_anothers);
         }
         self.tell_left_behind(&owners);
+        self.look_for_tiers();
+    }
+
+    /// A tier that is misspelt in the settings would be missing here until the day it is needed.
+    fn look_for_tiers(&mut self) {
+        let Catalogue { tiers, databases, .. } = &self.catalogue;
+        let is_known = |tier: &String| {
+            tiers.contains_key(tier) || databases.values().any(|entry| entry.tier == *tier)
+        };
+        let wanted = self.settings.standby.tiers.iter().flatten();
+        let unknown: Vec<String> = wanted.filter(|tier| !is_known(tier)).cloned().collect();
+        let is_news = unknown != self.unknown_tiers;
+        self.unknown_tiers = unknown;
+        if let Some(told) = self.tell_unknown_tiers().filter(|_| is_news) {
+            tracing::error!("{told}");
+        }
+    }
+
+    pub(super) fn tell_unknown_tiers(&self) -> Option<String> {
+        let unknown = self.unknown_tiers.join(", ");
+        let known: Vec<&str> = self.catalogue.tiers.keys().map(String::as_str).collect();
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "[standby] tiers names {unknown}, which the fleet does not have: nothing of that is followed; it has {}",
+                known.join(", ")
+            )
+        })
     }
 
     /// Nothing is deleted here, and nobody should take an old state for the newest one.

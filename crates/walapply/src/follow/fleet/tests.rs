@@ -217,6 +217,24 @@ fn nothing_waits_by_the_time_of_day() {
     assert_eq!(world.fleet.facts().snapshot.applied, Some(seq));
 }
 
+/// A follower that was killed before its first save began at the new end of the log, and took its own last change for
+/// somebody else's: evidence of pages that nobody had touched, again and again.
+#[test]
+fn a_follower_that_is_killed_soon_knows_its_own_file() {
+    let mut world = World::new();
+    world.begin();
+    world.settle();
+    world.change();
+    let saved = Saved::load(&world.fleet.settings.state_dir, world.shop.fleet.id).unwrap();
+    assert!(saved.position.last() < Some(world.shop.last()), "as at the beginning");
+    world.fleet = Fleet::new(settings(&world.folder, &world.clocks));
+    world.begin_at(saved.catalogue, saved.position);
+    world.read_on();
+    world.settle();
+    let facts = world.fleet.facts().snapshot;
+    assert_eq!((facts.applied, facts.databases[0].heals), (Some(world.shop.last()), 0));
+}
+
 /// For as long as the primary's clock had been ahead, its death was not seen, and every age was 0.
 #[test]
 fn nothing_was_sealed_later_than_it_was_read() {

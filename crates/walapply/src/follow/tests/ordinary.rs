@@ -341,6 +341,24 @@ fn a_renamed_database_keeps_its_file_and_a_retired_one_stays_behind() {
     );
 }
 
+/// A misspelt tier was missing on the standby, without a word, until the day it was needed.
+#[test]
+fn a_tier_that_the_fleet_does_not_have_is_told() {
+    let shop = shop();
+    let mut standby = Standby::of(&shop);
+    let settings = standby.config.standby.as_mut().unwrap();
+    settings.tiers = Some(vec!["p0".into(), "p00".into()]);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Failed);
+    let told = "[standby] tiers names p00, which the fleet does not have";
+    assert!(failure.to_string().contains(told), "{failure}");
+    standby.assert_equals(&shop);
+    let running = standby.start(&shop);
+    running.until_applied(shop.last());
+    assert!(running.snapshot().notice.unwrap().contains(told));
+    running.stop().unwrap();
+}
+
 /// A script must not take half of it for all.
 #[test]
 fn a_run_that_is_stopped_before_its_end_says_so() {
