@@ -372,9 +372,10 @@ fn a_database_whose_change_was_lost_is_doubted_until_the_primary_starts_again() 
     LostChange { fleet, shipper, standbys, followers }.heals();
 }
 
-/// Nothing follows that could lead past it, so both programs stop, and say what a person can do; the second way out is gone.
+/// Nothing follows that could lead past it, so both programs stop, and say what a person can do; the second way out is
+/// gone. What stands before it can be restored all the while.
 #[test]
-fn a_damaged_last_object_is_told_with_what_to_do_and_a_new_log_is_one_way() {
+fn a_damaged_last_object_is_told_with_what_to_do_and_without_it_the_log_goes_on() {
     let _turn = shared();
     let fleet = Fleet::new("damage-last", &["a"]);
     let standby = Standby::of(&fleet);
@@ -394,8 +395,15 @@ fn a_damaged_last_object_is_told_with_what_to_do_and_a_new_log_is_one_way() {
         assert!(text.contains("a copy of the store"), "{text}");
         assert!(text.contains("log.json in"), "{text}");
     }
-    let (store, seen) = (fleet.store(), fleet.scratch.file("state-alpha").join("log.json"));
-    for (path, aside) in [(store, "store.aside"), (seen, "log.json.aside")] {
+    let restored = fleet.scratch.file("restored.db");
+    let before = objects.named("log/").len() - 1;
+    let mut restore = standby.command("restore");
+    restore.args(["a", "--seq", &before.to_string(), "-o"]).arg(&restored);
+    let output = restore.output().expect("walapply runs");
+    assert!(output.status.success(), "{}", said(&output));
+    standby.assert_mirrors(&restored, "a");
+    let seen = fleet.scratch.file("state-alpha").join("log.json");
+    for (path, aside) in [(fleet.store().join(&last), "object.aside"), (seen, "log.json.aside")] {
         std::fs::rename(path, fleet.scratch.file(aside)).expect("moved aside");
     }
     assert_eq!(fleet.ship_once(), 0);

@@ -7,7 +7,8 @@
 use crate::boundary::{self, boundary};
 use crate::facts::Facts;
 use crate::reader::corrupt;
-use crate::{LogError, Position, Tail, find_tail};
+use crate::tail::{SoundEnd, find_sound_end};
+use crate::{LogError, Position, Tail};
 use segment::{Catalogue, ObjectName, SegmentHash, Seq, Table, decode_table, table_end};
 use store::{Millis, Store};
 
@@ -23,6 +24,8 @@ pub struct Held {
     pub tail: Position,
     /// The last one's header and table.
     pub last: Box<Table>,
+    /// Why objects behind it cannot be read, newest first.
+    pub lost: Vec<LogError>,
 }
 
 /// The fleet at a position.
@@ -82,7 +85,7 @@ pub fn tables(
     })
 }
 
-fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
+pub(crate) fn position_of(seq: Seq, table: &Table) -> Result<Position, LogError> {
     let facts = Facts::of(table).map_err(|damage| corrupt(seq, damage))?;
     Ok(Position::after(&facts))
 }
@@ -120,14 +123,15 @@ pub fn position_after(store: &dyn Store, seq: Seq) -> Result<Position, LogError>
     position_of(seq, &table)
 }
 
-/// What the log holds now; `None` where there is no log yet.
+/// What the log holds now, as far as it can be read; `None` where there is no log yet.
 ///
 /// # Errors
-/// As for [`find_tail`].
+/// As for [`find_sound_end`].
 pub fn held(store: &dyn Store) -> Result<Option<Held>, LogError> {
-    let Tail::At { position, last, .. } = find_tail(store)? else { return Ok(None) };
+    let SoundEnd { tail, lost } = find_sound_end(store)?;
+    let Tail::At { position, last, .. } = tail else { return Ok(None) };
     let first = boundary(store)?.map_or(Seq::FIRST, |boundary| boundary.retired);
-    Ok(Some(Held { first, tail: position, last }))
+    Ok(Some(Held { first, tail: position, last, lost }))
 }
 
 /// The state of the fleet after the log object `seq`: the newest catalogue up to there, and every table since.
@@ -162,10 +166,11 @@ fn fold_catalogue(store: &dyn Store, seq: Seq) -> Result<Snapshot, LogError> {
 }
 
 /// The greatest log object whose stamp is not after `instant`, by the owners' clocks; `None` where the first
-/// one that is held is later. Stamps grow from object to object, so the search halves the log.
+/// one that is held is later. Stamps grow from object to object, so the search halves the log. Objects behind the last one
+/// that can be read do not count.
 ///
 /// # Errors
-/// As for [`find_tail`] and [`table`].
+/// As for [`find_sound_end`] and [`table`].
 pub fn seq_at_time(store: &dyn Store, instant: Millis) -> Result<Option<Seq>, LogError> {
     let Some(held) = held(store)? else { return Ok(None) };
     let last = held.tail.last().expect("BUG: a log that is not empty has a last object");

@@ -39,5 +39,5 @@ pub use position::Position;
 pub use reader::{Batch, End, Reader, Step};
 pub use rules::{Rule, Rules};
 pub use salvage::{Salvage, salvage_at};
-pub use tail::{Tail, find_tail};
+pub use tail::{SoundEnd, Tail, find_sound_end, find_tail};
 pub use writer::{Appended, Identity, Slot, Writer};

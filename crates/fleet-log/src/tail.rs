@@ -1,12 +1,13 @@
 //! Finds the end of the log: a thin driver of [`machine::FindTail`](crate::machine::FindTail), where the rules
 //! T1 to T3 are.
 
+use crate::history::{position_of, table};
 use crate::io::Io;
 use crate::machine::{FindTail, TailEnd};
 use crate::reader::corrupt;
 use crate::rules::Rules;
-use crate::{LogError, Position};
-use segment::Table;
+use crate::{LogError, Position, boundary};
+use segment::{Seq, Table};
 use store::{Millis, Store};
 
 /// Where the log ends.
@@ -45,6 +46,46 @@ pub fn find_tail(store: &dyn Store) -> Result<Tail, LogError> {
             Ok(Tail::At { position, last: Box::new(last.table().clone()), server })
         }
     }
+}
+
+/// The end of a log as far as it can be read.
+#[derive(Clone, Debug)]
+pub struct SoundEnd {
+    /// After the newest object that can be read.
+    pub tail: Tail,
+    /// Why those behind it cannot, newest first; nothing of what they held is known.
+    pub lost: Vec<LogError>,
+}
+
+/// Finds the newest object that can be read: for those who look at what a damaged store still holds. Nobody may write after
+/// it, nor take it for the newest state, where something is lost behind it.
+///
+/// # Errors
+/// As for [`find_tail`]; the damage itself where no object can be read.
+pub fn find_sound_end(store: &dyn Store) -> Result<SoundEnd, LogError> {
+    let (end, error) = match find_tail(store) {
+        Ok(tail) => return Ok(SoundEnd { tail, lost: Vec::new() }),
+        Err(error @ LogError::Corrupt { seq, .. }) => (seq, error),
+        Err(error) => return Err(error),
+    };
+    let boundary = boundary::read(store)?;
+    let (server, retired) =
+        (boundary.server, boundary.value.map_or(Seq::FIRST, |held| held.retired));
+    let mut lost = vec![error.clone()];
+    for at in (retired.get()..end.get()).rev().filter_map(Seq::new) {
+        match table(store, at) {
+            Ok(last) => {
+                let position = position_of(at, &last)?;
+                return Ok(SoundEnd {
+                    tail: Tail::At { position, last: Box::new(last), server },
+                    lost,
+                });
+            }
+            Err(error @ (LogError::Corrupt { .. } | LogError::Missing { .. })) => lost.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(error)
 }
 
 pub(crate) fn bare_boundary() -> LogError {

@@ -26,8 +26,8 @@ pub(crate) fn tail_hint(error: &LogError) -> Option<&'static str> {
     let is_damage = matches!(error, LogError::Corrupt { .. } | LogError::Missing { .. });
     is_damage.then_some(
         "bring the object back from a copy of the store; without one, a primary that still runs leads past it with what it \
-         ships next, and for one that was stopped move the store, and log.json in its state_dir, aside: walship begins a \
-         new log there",
+         ships next; for one that was stopped, and whose log no other host took over, move the object, and log.json in the \
+         primary's state_dir, aside: walship captures anew what it held. `walapply restore --seq` and `list` need no newer one",
     )
 }
 

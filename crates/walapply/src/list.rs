@@ -163,8 +163,10 @@ pub fn list(store: &dyn Store, fleet: &FleetFile) -> Result<Listing, ApplyError>
     };
     let Some(held) = held_or_stranded(store, &mut listing.stranded)? else { return Ok(listing) };
     let last = held.tail.last().unwrap_or(held.first);
+    // What is lost behind it is told like every other one.
+    let end = held.lost.iter().fold(last, |end, _| end.next());
     let mut history = History::default();
-    scan::tables(store, held.first, last, |scanned| match scanned {
+    scan::tables(store, held.first, end, |scanned| match scanned {
         Scanned::Table(seq, table) => history.add(seq, &table),
         Scanned::Unreadable(object, error) => {
             tracing::warn!(%object, %error, "a log object cannot be read");

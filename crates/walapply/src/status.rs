@@ -9,7 +9,7 @@ use std::time::Duration;
 use console::control::{self, told_silence};
 use console::output::{Align, Table, age, bytes, known};
 use console::{Failure, WalapplyConfig};
-use fleet_log::Tail;
+use fleet_log::{SoundEnd, Tail};
 use segment::{CatalogueEntry, DatabaseState, Millis, Name, Seq};
 use serde_json::{Map, Value, json};
 use store::Store;
@@ -79,7 +79,12 @@ fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
     let mut status = Map::new();
     status.insert("fleet".to_owned(), json!(config.fleet));
     status.insert("running".to_owned(), json!(false));
-    match fleet_log::find_tail(&*source.store).map_err(blame)? {
+    let SoundEnd { tail, lost } = fleet_log::find_sound_end(&*source.store).map_err(blame)?;
+    if let Some(error) = lost.last() {
+        let damage = format!("{error}: nothing behind it can be read");
+        status.insert("damage".to_owned(), json!(damage));
+    }
+    match tail {
         Tail::Empty { server } => {
             fill(&mut status, None, server);
             status.insert("primary".to_owned(), json!(PrimaryHealth::default()));

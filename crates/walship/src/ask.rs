@@ -39,7 +39,10 @@ fn of_log(config: &WalshipConfig) -> Result<Value, Failure> {
 /// What the log says; `None` where there is none yet.
 fn state_of(store: &dyn Store, config: &WalshipConfig) -> Result<Option<Status>, LogError> {
     let file = FleetFile::of_fleet(store, &config.fleet)?;
-    let Some(held) = fleet_log::held(store)? else { return Ok(None) };
+    let Some(mut held) = fleet_log::held(store)? else { return Ok(None) };
+    if let Some(damage) = held.lost.drain(..).next() {
+        return Err(damage);
+    }
     let not_a_log = |detail: &str| LogError::NotALog { detail: detail.to_owned() };
     if file.is_none() {
         return Err(not_a_log("fleet.json is missing, which says whose log it is"));

@@ -117,7 +117,7 @@ pub fn failure(error: &LogError) -> Failure {
             failure.hint("correct `fleet` or `[store]` in the configuration")
         }
         LogError::Corrupt { .. } | LogError::Missing { .. } => failure
-            .hint("bring the object back from a copy of the store and start again; where there is no copy, move the store and log.json in state_dir aside: walship begins a new log there, with a new base of every database"),
+            .hint("bring the object back from a copy of the store and start again; where there is no copy, and no other host took the log over, move the object and log.json in state_dir aside: what it held is captured anew"),
         _ => failure.hint("`walapply verify -c FILE` tells what the store holds"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_log::{LogError, Salvage, Tail, table};
+use fleet_log::{LogError, Salvage, SoundEnd, Tail, table};
 use segment::{Catalogue, DbId, FleetId, Header, Millis, ObjectName, Seq, Table};
 use store::Store;
 
@@ -76,12 +76,14 @@ pub fn find(
     fleet: FleetId,
     point: Point,
 ) -> Result<Option<Cut>, ApplyError> {
-    let Tail::At { last, server, .. } = fleet_log::find_tail(&**store).map_err(blame)? else {
-        return Ok(None);
-    };
+    let SoundEnd { tail, lost: damage } = fleet_log::find_sound_end(&**store).map_err(blame)?;
+    let Tail::At { last, server, .. } = tail else { return Ok(None) };
     let Some(end) = last.header.seq else { return Ok(None) };
     check_fleet(fleet, end, &last)?;
     let seq = match point {
+        point if !damage.is_empty() && reaches(point, end, &last) => {
+            return Err(beyond(&damage, end));
+        }
         Point::Newest => end,
         Point::At(instant) if instant >= last.header.stamp => end,
         Point::At(instant) => {
@@ -98,6 +100,28 @@ pub fn find(
     let header = if seq == end { last.header } else { table(&**store, seq).map_err(blame)?.header };
     let Header { stamp, consistent, .. } = header;
     Ok(Some(Cut { seq, stamp, consistent, catalogue, lost, in_doubt }))
+}
+
+/// Whether a point may lie behind the last object that can be read.
+fn reaches(point: Point, end: Seq, last: &Table) -> bool {
+    match point {
+        Point::Newest => true,
+        Point::Seq(seq) => seq > end,
+        // Stamps grow, so at this very one nothing behind it was sealed.
+        Point::At(instant) => instant > last.header.stamp,
+    }
+}
+
+/// Why the newest state is not known, and what is.
+fn beyond(damage: &[LogError], end: Seq) -> ApplyError {
+    match damage.last().cloned().map(blame) {
+        Some(ApplyError::Corrupt { what, detail }) => {
+            let detail = format!("{detail}; --seq {end} restores what was before it");
+            ApplyError::Corrupt { what, detail }
+        }
+        Some(error) => error,
+        None => ApplyError::NoSuchPoint("nothing is damaged".into()),
+    }
 }
 
 /// `ahead`: how far the newest stamp lies in the future.

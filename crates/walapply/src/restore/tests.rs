@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use console::ExitCode;
-use segment::{DatabaseState, DbId, Millis};
+use segment::{DatabaseState, DbId, Millis, ObjectName};
 use store::clock::ManualClock;
 
 use super::in_use::tests::{Elsewhere, cut_short, files_of};
@@ -214,6 +214,37 @@ fn a_dry_run_writes_nothing_and_tells_what_would_be_read() {
     assert!(report.objects > 2 && report.read_bytes > 0 && report.expected_seconds > 0.0);
     assert!(report.databases.iter().all(|told| told.outcome == Outcome::Planned));
     assert!(report.text().contains("would write"));
+}
+
+/// The object that a torn disk damages first took every earlier state with it.
+#[test]
+fn what_stands_before_a_damaged_end_of_the_log_is_restored_and_listed() {
+    let (shop, states) = busy_shop(3);
+    let stamp = |seq: Seq| fleet_log::table(&*shop.store, seq).unwrap().header.stamp;
+    let last = shop.last();
+    let [before, sound] = [last.get() - 2, last.get() - 1].map(|seq| Seq::new(seq).unwrap());
+    let (of_before, of_sound) = (stamp(before), stamp(sound));
+    fs::write(shop.object_path(&ObjectName::log(last)), b"damaged").unwrap();
+    let at = |point, output: &str| {
+        restore(&shop, &Request { point, output: shop.out(output), ..request(&shop, Which::All) })
+    };
+    for (point, output) in [(Point::Seq(sound), "seq"), (Point::At(of_sound.offset(-1)), "at")] {
+        let report = at(point, output).unwrap();
+        assert_eq!(report.exit_code(), ExitCode::Fine);
+    }
+    let truth = |seq: Seq| &states.iter().find(|(of, _)| *of == seq).unwrap().1[0];
+    check_file(&shop.out("seq/orders.db"), truth(sound));
+    check_file(&shop.out("at/orders.db"), truth(before));
+    assert!(of_before < of_sound);
+    for point in [Point::Newest, Point::Seq(last), Point::At(of_sound.offset(1))] {
+        let error = at(point, "newest").unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::Corrupt);
+        let told = error.to_string();
+        assert!(told.contains(&format!("--seq {sound} restores")), "{told}");
+    }
+    let listing = crate::list::list(&*shop.store, &shop.fleet).unwrap();
+    assert_eq!(listing.unreadable, [ObjectName::log(last).to_string()]);
+    assert_eq!(listing.databases.len(), 2);
 }
 
 /// A script that plans first must not hear that all is fine.

@@ -44,6 +44,9 @@ fn check_log(store: &dyn Store, config: &WalshipConfig) -> Line {
     let held = match fleet_log::FleetFile::of_fleet(store, &config.fleet)
         .and_then(|_| fleet_log::held(store))
     {
+        Ok(Some(fleet_log::Held { lost, .. })) if !lost.is_empty() => {
+            return Line::of_failure("store readable", failure(&lost[0]));
+        }
         Ok(Some(held)) => held,
         Ok(None) => return Line::new("store readable", Verdict::Ok, "no log yet"),
         Err(error) => return Line::of_failure("store readable", failure(&error)),

@@ -3,7 +3,9 @@
 //! A log that ends before what this standby has applied, or ends there with another object, was rolled back; that is never
 //! passed over.
 
-use fleet_log::{FleetFile, LogError, Position, Snapshot, Tail, catalogue_at, find_tail};
+use fleet_log::{
+    FleetFile, LogError, Position, Snapshot, SoundEnd, Tail, catalogue_at, find_sound_end,
+};
 use segment::{Catalogue, FleetId, Header, Millis, Seq};
 
 use super::Reading;
@@ -49,8 +51,17 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         return Ok(Found::NoLog);
     };
     let saved = Saved::load(&reading.state_dir, file.id);
-    let (end, last, server) = match (find_tail(store), saved) {
-        (Ok(Tail::At { position, last, server }), saved) => {
+    let (tail, saved) = match (find_sound_end(store), saved) {
+        (Ok(SoundEnd { tail, lost }), saved) if lost.is_empty() || saved.is_none() => (tail, saved),
+        // Reading on from where it stood tells what the damage concerns.
+        (Ok(_) | Err(LogError::Corrupt { .. }), Some(saved)) => {
+            return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
+        }
+        (Ok(SoundEnd { tail, .. }), None) => (tail, None),
+        (Err(error), _) => return Err(error),
+    };
+    let (end, last, server) = match (tail, saved) {
+        (Tail::At { position, last, server }, saved) => {
             if let Some(saved) = saved {
                 if let Some(error) = rolled_back(reading, &saved.position, &position) {
                     return Ok(Found::RolledBack(error));
@@ -60,16 +71,11 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
             }
             (position, last, server)
         }
-        (Ok(Tail::Empty { .. }), saved) => {
+        (Tail::Empty { .. }, saved) => {
             let error =
                 saved.and_then(|saved| rolled_back(reading, &saved.position, &Position::START));
             return Ok(error.map_or(Found::NoLog, Found::RolledBack));
         }
-        // The newest object is damaged: reading on from where it stood tells what that concerns.
-        (Err(LogError::Corrupt { .. }), Some(saved)) => {
-            return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
-        }
-        (Err(error), _) => return Err(error),
     };
     let Some(newest) = end.last() else { return Ok(Found::NoLog) };
     let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;

@@ -111,9 +111,17 @@ fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
     assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
     let hint = failure.hint.as_deref().unwrap();
     assert!(
-        hint.contains("a copy of the store") && hint.contains("log.json in its state_dir"),
+        hint.contains("a copy of the store")
+            && hint.contains("log.json in the primary's state_dir"),
         "{hint}"
     );
+    // One that begins there has what stands before it.
+    let fresh = Standby::of(&shop);
+    assert_eq!(fresh.once(&shop).unwrap_err().exit, ExitCode::Corrupt);
+    for name in ["ledger", "notes"] {
+        let [one, other] = [&fresh, &standby].map(|each| Image::of(&each.path(name)).checksum());
+        assert_eq!(one, other, "{name}");
+    }
     let running = standby.start(&shop);
     let told = running.until("trouble", |snapshot| snapshot.store.error.is_some());
     let error = told.store.error.unwrap();
