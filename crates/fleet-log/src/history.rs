@@ -58,6 +58,25 @@ pub fn table(store: &dyn Store, seq: Seq) -> Result<Table, LogError> {
     Err(LogError::Corrupt { seq, detail: format!("it says that it is number {}", facts.seq) })
 }
 
+/// Why a log object that looks like one of a newer format is damaged all the same, if it is: a writer never goes back to an
+/// older format, so a newer one does not stand between two objects of one writer that are as old as this program.
+///
+/// # Errors
+/// The store's.
+pub fn false_version(store: &dyn Store, seq: Seq) -> Result<Option<LogError>, LogError> {
+    let writer_of = |seq: Seq| match table(store, seq) {
+        Ok(table) => Ok(Some(table.header.writer)),
+        Err(error @ LogError::Store(_)) => Err(error),
+        Err(_) => Ok(None),
+    };
+    let Some(previous) = seq.previous() else { return Ok(None) };
+    let (before, behind) = (writer_of(previous)?, writer_of(seq.next())?);
+    Ok((before.is_some() && before == behind).then(|| LogError::Corrupt {
+        seq,
+        detail: "its format version is none that its writer ever wrote".to_owned(),
+    }))
+}
+
 fn read(store: &dyn Store, seq: Seq, bytes_max: u64) -> Result<bytes::Bytes, LogError> {
     let reply = store.get_range(&ObjectName::log(seq), 0..bytes_max)?;
     reply.value.ok_or(LogError::Missing { seq })

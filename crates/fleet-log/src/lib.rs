@@ -32,7 +32,8 @@ pub use boundary::{Boundary, boundary};
 pub use error::LogError;
 pub use fleet_file::FleetFile;
 pub use history::{
-    Held, Snapshot, catalogue_at, check_held, held, position_after, seq_at_time, table, tables,
+    Held, Snapshot, catalogue_at, check_held, false_version, held, position_after, seq_at_time,
+    table, tables,
 };
 pub use machine::Intent;
 pub use position::Position;

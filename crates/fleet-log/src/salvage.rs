@@ -16,7 +16,7 @@ use store::Store;
 
 use crate::LogError;
 use crate::boundary::boundary;
-use crate::history::{Snapshot, catalogue_at, check_held, explain, table};
+use crate::history::{Snapshot, catalogue_at, check_held, explain, false_version, table};
 
 /// What a damaged log tells of the fleet.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub fn salvage_at(store: &dyn Store, seq: Seq) -> Result<Salvage, LogError> {
         Ok(Snapshot { catalogue, .. }) => {
             Ok(Salvage { catalogue, lost: Vec::new(), in_doubt: BTreeSet::new() })
         }
-        Err(LogError::Corrupt { .. } | LogError::Missing { .. }) => {
+        Err(LogError::Corrupt { .. } | LogError::Missing { .. } | LogError::NewerFormat { .. }) => {
             salvage(store, seq).map_err(|error| explain(store, error))
         }
         Err(error) => Err(error),
@@ -85,6 +85,10 @@ fn look_back(store: &dyn Store, last: Table) -> Result<Span, LogError> {
             }
             Err(error @ (LogError::Corrupt { .. } | LogError::Missing { .. })) => {
                 span.lost.insert(at, error);
+            }
+            Err(error @ LogError::NewerFormat { .. }) => {
+                let damage = false_version(store, at)?.ok_or(error)?;
+                span.lost.insert(at, damage);
             }
             Err(error) => return Err(error),
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use console::config::WalshipConfig;
 use console::control::{AskError, Request, ask, refusal};
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::SnapshotArgs;
+use crate::database::Condition;
 use crate::member::Member;
 use crate::status::Board;
 
@@ -27,6 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const WAITS: [&str; 3] = ["starting", "first upload", "live"];
 /// Pause between two looks at how far the bases are.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Who waits is told so often what for.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What the program promised.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ struct Promise {
 struct LeftOut {
     name: Name,
     why: String,
+    /// Whether it has no content that a base could be made of.
+    has_nothing: bool,
 }
 
 /// What came of it.
@@ -90,16 +95,20 @@ fn promise(board: &Board, after: Option<Seq>, wanted: Option<&BTreeSet<Name>>) -
         }
         match ask_member(member) {
             Ok(()) => promise.asked.push(name),
-            Err(why) => promise.left_out.push(LeftOut { name, why }),
+            Err(condition) => promise.left_out.push(LeftOut {
+                name,
+                why: format!("it is {}", condition.word()),
+                has_nothing: matches!(condition, Condition::Empty | Condition::Missing),
+            }),
         }
     }
     serde_json::to_value(promise).unwrap_or_else(|error| refusal(&error.to_string()))
 }
 
-fn ask_member(member: &Member) -> Result<(), String> {
+fn ask_member(member: &Member) -> Result<(), Condition> {
     let report = member.report();
     if report.size.is_none() {
-        return Err(format!("it is {}", report.condition.word()));
+        return Err(report.condition);
     }
     member.ask_for_base();
     Ok(())
@@ -118,8 +127,14 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
     let promise: Promise = read(ask(&config.state_dir, &request, TIMEOUT).map_err(failed)?)?;
     let mut waiting: BTreeSet<Name> = promise.asked.iter().cloned().collect();
     let mut outcome = Outcome { databases: Vec::new(), left_out: promise.left_out };
+    let mut told = Instant::now();
     while !waiting.is_empty() {
-        for row in rows(&config)? {
+        let answer = rows(&config)?;
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            tell_waiting(&waiting, answer.store.error.as_deref());
+        }
+        for row in answer.databases {
             let named_by = row.base_named_by.filter(|by| Some(*by) > promise.after);
             let is_over = named_by.is_some() || !WAITS.contains(&row.state.as_str());
             if !is_over || !waiting.remove(&row.name) {
@@ -129,7 +144,7 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
                 Some(named_by) => outcome.named(row.name, named_by, json),
                 None => {
                     let why = format!("it is {}: a base is made when that is over", row.state);
-                    outcome.left_out.push(LeftOut { name: row.name, why });
+                    outcome.left_out.push(LeftOut { name: row.name, why, has_nothing: false });
                 }
             }
         }
@@ -137,7 +152,16 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
             std::thread::sleep(PAUSE);
         }
     }
-    conclude(&outcome, json)
+    conclude(&outcome, args.all, json)
+}
+
+fn tell_waiting(waiting: &BTreeSet<Name>, store_error: Option<&str>) {
+    let names: Vec<String> = waiting.iter().map(Name::to_string).collect();
+    let names = names.join(", ");
+    match store_error {
+        Some(error) => tracing::warn!("waiting for the store, for bases of {names}: {error}"),
+        None => tracing::info!("waiting for bases of {names}"),
+    }
 }
 
 /// What the program says of a database.
@@ -148,13 +172,20 @@ struct Row {
     base_named_by: Option<Seq>,
 }
 
-fn rows(config: &WalshipConfig) -> Result<Vec<Row>, Failure> {
-    #[derive(Deserialize)]
-    struct Answer {
-        databases: Vec<Row>,
-    }
-    let answer = ask(&config.state_dir, &Request::new("status"), TIMEOUT).map_err(failed)?;
-    Ok(read::<Answer>(answer)?.databases)
+/// What the program says of itself.
+#[derive(Deserialize)]
+struct Answer {
+    store: Health,
+    databases: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    error: Option<String>,
+}
+
+fn rows(config: &WalshipConfig) -> Result<Answer, Failure> {
+    read(ask(&config.state_dir, &Request::new("status"), TIMEOUT).map_err(failed)?)
 }
 
 impl Outcome {
@@ -166,13 +197,19 @@ impl Outcome {
     }
 }
 
-fn conclude(outcome: &Outcome, json: bool) -> Result<(), Failure> {
-    if outcome.left_out.is_empty() {
-        let printed = if json { output::print(json, outcome, String::new) } else { Ok(()) };
-        return printed.map_err(|error| Failure::from_error(ExitCode::Failed, &error));
+/// Among all, those that have nothing to make a base of are only told.
+fn conclude(outcome: &Outcome, is_all: bool, json: bool) -> Result<(), Failure> {
+    let is_failure = |left: &&LeftOut| !(is_all && left.has_nothing);
+    let tell = |left: &LeftOut| format!("{} ({})", left.name, left.why);
+    let left: Vec<String> = outcome.left_out.iter().filter(is_failure).map(tell).collect();
+    if left.is_empty() {
+        if json {
+            let printed = output::print(json, outcome, String::new);
+            return printed.map_err(|error| Failure::from_error(ExitCode::Failed, &error));
+        }
+        outcome.left_out.iter().for_each(|left| println!("{}: no base, {}", left.name, left.why));
+        return Ok(());
     }
-    let left: Vec<String> =
-        outcome.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
     Err(Failure::new(ExitCode::Failed, format!("no new base of {}", left.join(", ")))
         .hint("`walship check -c FILE` tells why for each of them")
         .document(json!(outcome)))

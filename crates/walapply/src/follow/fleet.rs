@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use console::config::StandbySettings;
 use fleet_log::{LogError, Position};
-use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Seq};
+use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, FleetId, Millis, Name, Seq};
 
 use super::checkpoint::Checkpointed;
 use super::clocks::{Clocks, Now};
@@ -59,6 +59,7 @@ pub(super) struct Fleet {
     trouble: Option<LogError>,
     /// Since when the log cannot be read on for damage that nothing leads past.
     halted_since: Option<Millis>,
+    told_of_trouble: Option<Instant>,
     notice: Option<String>,
     damage: Option<String>,
     /// Objects that were passed without being read, since the last catalogue.
@@ -66,8 +67,8 @@ pub(super) struct Fleet {
     rounds: Rounds,
     offset_ms: i64,
     saved: (Instant, Option<Seq>),
-    /// Names that two databases claim, told once.
-    clashes: BTreeMap<String, DbId>,
+    /// Databases whose name another one has.
+    clashes: BTreeMap<DbId, Name>,
     /// Whose files stay here though they are not followed any more.
     left_behind: Vec<LeftBehind>,
     /// Tiers that are to be followed and that the fleet does not have.
@@ -91,6 +92,7 @@ impl Fleet {
             store: StoreHealth::default(),
             trouble: None,
             halted_since: None,
+            told_of_trouble: None,
             notice: None,
             damage: None,
             lost: None,
@@ -299,8 +301,15 @@ impl Fleet {
         let members = self.members.values().filter(|member| is_unwell(member.condition()));
         let members = members.map(|member| (member.condition(), member.explain()));
         let damage = self.damage.iter().map(|damage| (Condition::Corrupt, damage.clone()));
-        let lacking = self.tell_unknown_tiers().map(|told| (Condition::Missing, told));
-        members.chain(damage).chain(lacking).collect()
+        let lacking = self.tell_unknown_tiers().into_iter().chain(self.tell_clashes());
+        members.chain(damage).chain(lacking.map(|told| (Condition::Missing, told))).collect()
+    }
+
+    /// What concerns no single database that is followed.
+    fn tell(&self) -> Option<String> {
+        let lacking = self.tell_unknown_tiers().into_iter().chain(self.tell_clashes());
+        let told: Vec<String> = lacking.chain(self.notice.clone()).collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     /// What keeps the log from being read on, while something does.
@@ -336,7 +345,7 @@ impl Fleet {
                     last_heard_seconds: None,
                     quiet: false,
                 },
-                notice: self.tell_unknown_tiers().or_else(|| self.notice.clone()),
+                notice: self.tell(),
                 damage: self.damage.clone(),
                 databases: members.iter().map(|(db, member)| self.status(**db, member)).collect(),
                 left_behind: self.left_behind.clone(),
@@ -344,7 +353,8 @@ impl Fleet {
             sealed: members.iter().map(|(db, member)| sealed(db, member)).collect(),
             lags_since: members.iter().map(|(_, member)| self.lags_since(member)).collect(),
             heard: self.primary.last_heard(),
-            quiet_after: self.at_tail.then_some(self.settings.standby.quiet_after),
+            quiet_after: Some(self.settings.standby.quiet_after),
+            at_tail: self.at_tail,
             offset_ms: self.offset_ms,
         }
     }

@@ -127,14 +127,30 @@ impl Thread {
                     let reason = format!("the log before seq {retired} is no longer held");
                     self.jump(&mut reader, fleet, reason)?;
                 }
-                Err(LogError::Corrupt { seq, .. }) if seq > reader.position().next => {
-                    self.read_up_to(&mut reader, seq)?;
-                }
-                Err(LogError::Corrupt { seq, detail }) => {
-                    self.recover(&mut reader, fleet, seq, detail)?
-                }
-                Err(error) => self.trouble(error)?,
+                Err(error) => match self.judged(error) {
+                    LogError::Corrupt { seq, .. } if seq > reader.position().next => {
+                        self.read_up_to(&mut reader, seq)?;
+                    }
+                    LogError::Corrupt { seq, detail } => {
+                        self.recover(&mut reader, fleet, seq, detail)?
+                    }
+                    error => self.trouble(error)?,
+                },
             }
+        }
+    }
+
+    /// What looks like a newer format may be damage.
+    fn judged(&self, error: LogError) -> LogError {
+        match error {
+            LogError::NewerFormat { seq, .. } => {
+                match fleet_log::false_version(&*self.reading.store, seq) {
+                    Ok(Some(damage)) => damage,
+                    Ok(None) => error,
+                    Err(unanswered) => unanswered,
+                }
+            }
+            error => error,
         }
     }
 

@@ -112,8 +112,10 @@ pub(crate) struct Facts {
     pub(crate) lags_since: Vec<Option<Millis>>,
     /// When the newest known object was sealed; on the store's clock.
     pub(crate) heard: Option<Millis>,
-    /// How old that may be; `None` while there may be newer ones to read.
+    /// How old that may be, and the store's last answer.
     pub(crate) quiet_after: Option<Duration>,
+    /// Whether there are no newer ones to read.
+    pub(crate) at_tail: bool,
     /// Store's clock minus ours.
     pub(crate) offset_ms: i64,
 }
@@ -136,7 +138,12 @@ impl FollowState {
         }
         snapshot.primary.last_heard_seconds =
             facts.heard.map(|heard| seconds(store_now.since(heard)));
-        let quiet_after = facts.quiet_after.filter(|_| is_fresh);
+        let unanswered = snapshot.store.last_ok.map(|last| store_now.since(last));
+        let unanswered = unanswered.map(Duration::from_millis);
+        if let Some(silence) = unanswered.filter(|silence| Some(*silence) > facts.quiet_after) {
+            snapshot.tell_unanswered(silence);
+        }
+        let quiet_after = facts.quiet_after.filter(|_| is_fresh && facts.at_tail);
         if let Some(silence) =
             quiet_after.and_then(|after| quiet_for(facts.heard, after, store_now))
         {
@@ -152,10 +159,21 @@ impl FollowState {
 }
 
 impl FollowSnapshot {
-    /// Nobody knows what was committed since: no database counts as live.
     fn tell_quiet(&mut self, silence: Duration) {
         self.primary.quiet = true;
-        let told = [Some(primary::told(silence)), self.notice.take()];
+        self.tell_unknown(primary::told(silence));
+    }
+
+    fn tell_unanswered(&mut self, silence: Duration) {
+        self.tell_unknown(format!(
+            "the store has not answered for {}: nothing newer is known here",
+            console::output::age(silence)
+        ));
+    }
+
+    /// Nobody knows what was committed since: no database counts as live.
+    fn tell_unknown(&mut self, why: String) {
+        let told = [Some(why), self.notice.take()];
         self.notice = Some(told.into_iter().flatten().collect::<Vec<_>>().join("; "));
         for database in &mut self.databases {
             database.apply_lag_seconds = None;

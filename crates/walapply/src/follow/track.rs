@@ -106,7 +106,8 @@ pub(crate) enum Trouble {
 pub enum Condition {
     /// Applied as far as the log was read, or about to be.
     Live,
-    /// The same, but the primary has not been heard for long; told by the state of the whole, never by a track.
+    /// The same, but the primary has not been heard for long, or the store has not answered; told by the state of the
+    /// whole, never by a track.
     Quiet,
     /// Being compared with the log, or rebuilt.
     Healing,

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use segment::{BaseRecord, Checksum, Incarnation, PageHashes, PageNo, SectionEntry, Seq};
+use segment::{BaseRecord, Checksum, Incarnation, PageHashes, PageNo, SectionEntry, Seq, Txid};
 
 /// How many sections back a base may stand: writers name a base soon after the state that it is of.
 const POSTS_KEPT: usize = 4_096;
@@ -15,8 +15,10 @@ const POSTS_KEPT: usize = 4_096;
 pub(super) struct Replay {
     state: Option<State>,
     last: Option<Seq>,
-    /// The life whose base could not be read.
-    unread: Option<Incarnation>,
+    /// The life of the last base, where no section came after it.
+    based: Option<Incarnation>,
+    /// After the last section, of this life.
+    txid: Option<(Incarnation, Txid)>,
     /// The checksums after the last sections, oldest first.
     posts: VecDeque<(Seq, Incarnation, Checksum)>,
     pub(super) proven_sections: u64,
@@ -61,6 +63,7 @@ impl Replay {
         base: &BaseRecord,
         pages: &[(PageNo, u64)],
     ) -> Result<(), String> {
+        self.based = Some(base.incarnation);
         let hashes = hashes_of(base, pages)?;
         self.check_against_log(base)?;
         self.proven_bases += 1;
@@ -91,7 +94,7 @@ impl Replay {
 
     /// A base that cannot be read, for which other objects are to blame.
     pub(super) fn unread_base(&mut self, base: &BaseRecord) {
-        self.unread = Some(base.incarnation);
+        self.based = Some(base.incarnation);
         let is_new_life =
             self.state.as_ref().is_some_and(|state| state.incarnation != base.incarnation);
         if is_new_life {
@@ -106,7 +109,9 @@ impl Replay {
         section: &SectionEntry,
         pages: &[(PageNo, u64)],
     ) -> Result<(), String> {
-        let linked = self.check_link(section);
+        let linked = self.check_link(section).and_then(|()| self.check_count(section));
+        self.based = None;
+        self.txid = Some((section.incarnation, section.last_txid));
         let replayed = linked.and_then(|()| self.replay(section, pages));
         self.last = Some(seq);
         match replayed {
@@ -130,6 +135,7 @@ impl Replay {
     /// What follows cannot be proven until there is a base.
     pub(super) fn doubt(&mut self) {
         self.state = None;
+        self.txid = None;
         self.posts.clear();
     }
 
@@ -148,14 +154,25 @@ impl Replay {
         }
     }
 
+    /// A life begins with its base, and its commits are counted without a gap.
+    fn check_count(&self, section: &SectionEntry) -> Result<(), String> {
+        if section.new_incarnation && self.based != Some(section.incarnation) {
+            return Err("begins a life without a base".to_owned());
+        }
+        match self.txid {
+            Some((life, last))
+                if life == section.incarnation && section.first_txid != last.next() =>
+            {
+                Err(format!("counts from commit {}, the last one was {last}", section.first_txid))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `false` where nothing can be proven because the state before is unknown.
     fn replay(&mut self, section: &SectionEntry, pages: &[(PageNo, u64)]) -> Result<bool, String> {
         let Some(State { incarnation, hashes }) = &mut self.state else {
-            return if section.new_incarnation && self.unread != Some(section.incarnation) {
-                Err("begins a life without a base".to_owned())
-            } else {
-                Ok(false)
-            };
+            return Ok(false);
         };
         if (*incarnation, hashes.page_size()) != (section.incarnation, section.page_size) {
             return Err("is of another life than the base before it".to_owned());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use console::progress::Progress;
 use fleet_log::{FleetFile, LogError, Position};
 use segment::{
-    BaseRecord, Catalogue, DbId, LOG_PREFIX, Name, ObjectName, Pages, Record, SectionEntry,
-    Segment, SegmentError, Seq, Table, page_hash,
+    BaseRecord, Catalogue, DatabaseState, DbId, Header, LOG_PREFIX, Millis, Name, ObjectName,
+    Pages, Record, SectionEntry, Segment, SegmentError, Seq, Table, page_hash,
 };
 use store::Store;
 
@@ -49,6 +49,10 @@ pub(super) struct Walk<'a> {
     budget: Arc<Budget>,
     /// After the last object; `None` after one that could not be read.
     position: Option<Position>,
+    /// Of the object before; `None` where that could not be read.
+    stamp: Option<Millis>,
+    /// Where the newest catalogue stands, if anywhere; `None` where that is not known.
+    catalogue_at: Option<Option<Seq>>,
     /// The fold of all tables; `None` once one of them is missing, until the next catalogue.
     catalogue: Option<Catalogue>,
     names: BTreeMap<DbId, Name>,
@@ -65,6 +69,8 @@ impl<'a> Walk<'a> {
             progress,
             budget: Budget::standard(),
             position: Some(Position::START),
+            stamp: None,
+            catalogue_at: Some(None),
             catalogue: Some(Catalogue::default()),
             names: BTreeMap::new(),
             replays: BTreeMap::new(),
@@ -102,6 +108,8 @@ impl<'a> Walk<'a> {
     fn lost(&mut self, seq: Seq, detail: String) {
         self.blame_log(seq, detail);
         self.position = None;
+        self.stamp = None;
+        self.catalogue_at = None;
         self.catalogue = None;
         self.replays.values_mut().for_each(Replay::doubt);
     }
@@ -113,6 +121,7 @@ impl<'a> Walk<'a> {
         self.report.from_seq.get_or_insert(seq);
         self.report.to_seq = Some(seq);
         self.check_chain(seq, table);
+        self.check_header(seq, table);
         for record in &table.records {
             self.record(seq, record)?;
         }
@@ -150,6 +159,21 @@ impl<'a> Walk<'a> {
         }));
     }
 
+    /// What the header says must follow from the objects before it.
+    fn check_header(&mut self, seq: Seq, table: &Table) {
+        let Header { stamp, catalogue, .. } = table.header;
+        if self.stamp.is_some_and(|before| stamp <= before) {
+            self.blame_log(seq, "its stamp is not after that of the object before it".to_owned());
+        }
+        self.stamp = Some(stamp);
+        let at = if table.has_catalogue() { Some(Some(seq)) } else { self.catalogue_at };
+        if at.is_some_and(|at| at != catalogue) {
+            let named = catalogue.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
+            self.blame_log(seq, format!("it does not know the newest catalogue: it names {named}"));
+        }
+        self.catalogue_at = Some(at.unwrap_or(catalogue));
+    }
+
     fn record(&mut self, seq: Seq, record: &Record) -> Result<(), ApplyError> {
         match record {
             Record::Announce(announcement) => {
@@ -181,8 +205,19 @@ impl<'a> Walk<'a> {
         let Some(catalogue) = &mut self.catalogue else { return };
         if let Err(error) = catalogue.absorb(table) {
             self.catalogue = None;
-            self.blame_log(seq, error.to_string());
+            return self.blame_log(seq, error.to_string());
         }
+        if table.records.is_empty() {
+            return;
+        }
+        let mut keys = BTreeSet::new();
+        let entries = catalogue.databases.values();
+        let named = entries.filter(|entry| entry.state != DatabaseState::Retired);
+        let twice: Vec<String> = named
+            .filter(|entry| !keys.insert(entry.name.key()))
+            .map(|entry| format!("two databases are named {}", entry.name))
+            .collect();
+        twice.into_iter().for_each(|twice| self.blame_log(seq, twice));
     }
 
     fn base(&mut self, seq: Seq, base: &BaseRecord) -> Result<(), ApplyError> {

@@ -5,6 +5,7 @@
 //! databases when the sections of its segment have reached them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use console::ExitCode;
 use fleet_log::{LogError, Position};
@@ -19,6 +20,9 @@ use crate::follow::reading::Event;
 use crate::follow::state::StoreHealth;
 use crate::follow::track::{Doubt, Link};
 use crate::gone::{self, Gone};
+
+/// What keeps the log from being read on is told again after so long.
+const TROUBLE_TOLD_EVERY: Duration = Duration::from_secs(3_600);
 
 impl Fleet {
     /// Takes what the reading thread found. An error ends the follower.
@@ -227,8 +231,11 @@ impl Fleet {
     fn trouble(&mut self, error: &LogError) {
         let hint = tail_hint(error).map(|hint| format!("; {hint}")).unwrap_or_default();
         let text = format!("{error}{hint}");
-        if self.store.error.as_ref() != Some(&text) {
+        let now = self.now().steady;
+        let is_told = self.store.error.as_ref() == Some(&text);
+        if !is_told || self.told_of_trouble.is_none_or(|at| now - at >= TROUBLE_TOLD_EVERY) {
             tracing::warn!("the log cannot be read on: {text}");
+            self.told_of_trouble = Some(now);
         }
         let reachable =
             if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };

@@ -17,6 +17,8 @@ use crate::follow::member::Member;
 use crate::follow::state::LeftBehind;
 use crate::replica::files;
 
+const CLASH: &str = "another database has this name already: not followed";
+
 impl Fleet {
     /// Makes the members those that the catalogue and the settings say.
     pub(super) fn enlist(&mut self) {
@@ -100,20 +102,25 @@ impl Fleet {
         let (holders, others): (Vec<_>, Vec<_>) =
             entries.cloned().partition(|entry| has_it(&entry));
         let mut owners: BTreeMap<String, CatalogueEntry> = BTreeMap::new();
+        let told = std::mem::take(&mut self.clashes);
         for entry in holders.into_iter().chain(others) {
             let key = entry.name.key();
             match owners.get(&key) {
-                Some(holder) => self.tell_clash(&entry, holder.id),
+                Some(holder) => {
+                    if !told.contains_key(&entry.id) {
+                        tracing::error!(db = %entry.name, holder = %holder.id, "{CLASH}");
+                    }
+                    self.clashes.insert(entry.id, entry.name);
+                }
                 None => _ = owners.insert(key, entry),
             }
         }
         owners
     }
 
-    fn tell_clash(&mut self, entry: &CatalogueEntry, holder: DbId) {
-        if self.clashes.insert(entry.name.key(), entry.id) != Some(entry.id) {
-            tracing::error!(db = %entry.name, %holder, "another database has this name already: not followed");
-        }
+    /// Databases whose name another one has.
+    pub(super) fn tell_clashes(&self) -> impl Iterator<Item = String> {
+        self.clashes.iter().map(|(db, name)| format!("{name} ({db}): {CLASH}"))
     }
 
     /// Whether the log was read as far as it goes, so that no name is about to change.

@@ -6,7 +6,7 @@
 use fleet_log::{
     FleetFile, LogError, Position, Snapshot, SoundEnd, Tail, catalogue_at, find_sound_end,
 };
-use segment::{Catalogue, FleetId, Header, Millis, Seq};
+use segment::{Catalogue, FleetId, Header, Millis, Seq, Table};
 
 use super::Reading;
 use crate::follow::saved::{self, Saved};
@@ -51,6 +51,12 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         return Ok(Found::NoLog);
     };
     let saved = Saved::load(&reading.state_dir, file.id);
+    let foreign = |table: &Table| LogError::NotALog {
+        detail: format!(
+            "its last object is of fleet {}, but fleet.json says {}: objects of two logs are mixed",
+            table.header.fleet, file.id
+        ),
+    };
     let (tail, saved) = match (find_sound_end(store), saved) {
         (Ok(SoundEnd { tail, lost }), saved) if lost.is_empty() || saved.is_none() => (tail, saved),
         // Reading on from where it stood tells what the damage concerns.
@@ -61,6 +67,7 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         (Err(error), _) => return Err(error),
     };
     let (end, last, server) = match (tail, saved) {
+        (Tail::At { last, .. }, _) if last.header.fleet != file.id => return Err(foreign(&last)),
         (Tail::At { position, last, server }, saved) => {
             if let Some(saved) = saved {
                 if let Some(error) = rolled_back(reading, &saved.position, &position) {

@@ -133,6 +133,34 @@ fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
     running.stop().unwrap();
 }
 
+/// A flipped byte in the version looks like a newer format: the follower ended, at every start, though the objects around
+/// it are by the same writer and as old as this program.
+#[test]
+fn a_false_version_is_damage_and_a_newer_one_is_not() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let newer = change(&mut shop);
+    let path = shop.object_path(&ObjectName::log(newer));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = 7;
+    std::fs::write(&path, bytes).unwrap();
+    let failure = standby.once(&shop).unwrap_err();
+    assert!(failure.to_string().contains("format version 7"), "{failure}");
+    let last = change(&mut shop);
+    let running = standby.start(&shop);
+    running.until("passed", |snapshot| snapshot.read == Some(last));
+    assert!(running.snapshot().damage.unwrap().contains(&format!("log object {newer}")));
+    shop.rebase(0);
+    shop.rebase(1);
+    shop.publish_catalogue();
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+    let salvage = fleet_log::salvage_at(&*shop.store, last).unwrap();
+    assert_eq!(salvage.lost.len(), 1, "{:?}", salvage.lost);
+}
+
 /// Only a single one was passed: where two stood side by side, the standby stood still until the next catalogue.
 #[test]
 fn objects_that_cannot_be_read_are_passed_together() {

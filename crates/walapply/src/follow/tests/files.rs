@@ -38,6 +38,23 @@ fn vandalise(path: &Path) {
     vandal.execute_batch("INSERT INTO data(v, b, t) VALUES(1, x'00', 'stray')").unwrap();
 }
 
+/// Both carry the mark of a standby: the one was written over with the other's content.
+#[test]
+fn the_folder_of_another_fleets_standby_is_refused() {
+    let shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    let path = standby.path("ledger").with_file_name(CLAIM);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "anvil\n");
+    std::fs::write(&path, "other\n").unwrap();
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Usage);
+    assert!(failure.to_string().contains("the standby of fleet \"other\""), "{failure}");
+    std::fs::remove_file(&path).unwrap();
+    standby.once(&shop).unwrap();
+    standby.assert_equals(&shop);
+}
+
 #[test]
 fn a_stray_writer_is_found_within_one_change_repaired_and_kept_as_evidence() {
     let mut shop = shop();

@@ -69,7 +69,26 @@ fn take(
     hashes: &[(u32, u64)],
 ) -> Result<(), String> {
     let section = SectionEntry { page_count: hashes.len() as u32, ..section };
-    replay.section(seq(at), &section, &pages(hashes))
+    replay.section(seq(at), &counted(replay, section), &pages(hashes))
+}
+
+/// With the number of the commit that is next.
+fn counted(replay: &Replay, section: SectionEntry) -> SectionEntry {
+    let next = replay.txid.map_or(Txid::new(1), |(_, last)| last.next());
+    SectionEntry { first_txid: next, last_txid: next, ..section }
+}
+
+#[test]
+fn a_commit_that_is_left_out_and_a_life_without_its_base_are_seen() {
+    let mut replay = replay();
+    let next = section(Some(seq(5)), 3, &[1, 2, 4], &[1, 2, 4]);
+    let skipping =
+        SectionEntry { first_txid: Txid::new(3), last_txid: Txid::new(3), ..next.clone() };
+    assert!(replay.section(seq(6), &skipping, &[]).unwrap_err().contains("counts from commit 3"));
+    let mut replay = self::replay();
+    let born = SectionEntry { new_incarnation: true, ..next };
+    let told = take(&mut replay, 6, born, &[]).unwrap_err();
+    assert!(told.contains("without a base"), "{told}");
 }
 
 #[test]
@@ -117,7 +136,7 @@ fn what_does_not_fit_is_said_and_leaves_the_state_in_doubt_until_a_base() {
 fn fewer_pages_than_the_entry_says_are_seen() {
     let mut replay = replay();
     let entry = section(Some(seq(5)), 3, &[1, 2, 4], &[1, 2, 4]);
-    let entry = SectionEntry { page_count: 2, ..entry };
+    let entry = SectionEntry { page_count: 2, ..counted(&replay, entry) };
     assert!(replay.section(seq(6), &entry, &pages(&[(1, 1)])).unwrap_err().contains("1 pages"));
 }
 
