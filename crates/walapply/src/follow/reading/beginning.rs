@@ -51,11 +51,9 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         return Ok(Found::NoLog);
     };
     let saved = Saved::load(&reading.state_dir, file.id);
-    let foreign = |table: &Table| LogError::NotALog {
-        detail: format!(
-            "its last object is of fleet {}, but fleet.json says {}: objects of two logs are mixed",
-            table.header.fleet, file.id
-        ),
+    let foreign = |table: &Table| LogError::Corrupt {
+        seq: table.header.seq.unwrap_or(Seq::FIRST),
+        detail: format!("it is of fleet {}, the store is of fleet {}", table.header.fleet, file.id),
     };
     let (tail, saved) = match (find_sound_end(store), saved) {
         (Ok(SoundEnd { tail, lost }), saved) if lost.is_empty() || saved.is_none() => (tail, saved),
