@@ -113,9 +113,12 @@ impl LocalStore {
         if self.disk.is_in_place() {
             return Ok(None);
         }
-        Err(StoreError::unavailable(name, "the store's folder was removed or replaced"))
+        Err(StoreError::unavailable(name, GONE))
     }
 }
+
+/// Another folder at the same path may be an older copy, so nobody goes on with it unasked.
+const GONE: &str = "the store's folder was removed or replaced: put it back, or start this program again to take what is there now";
 
 impl Store for LocalStore {
     fn put_if_absent(&self, name: &ObjectName, body: &[u8]) -> Result<Reply<Put>, StoreError> {
@@ -166,10 +169,7 @@ impl Store for LocalStore {
     ) -> Result<Reply<Listing>, StoreError> {
         let listing = listing::list(&*self.disk, prefix, after, limit)?;
         if listing.entries.is_empty() && !self.disk.is_in_place() {
-            return Err(StoreError::unavailable(
-                prefix,
-                "the store's folder was removed or replaced",
-            ));
+            return Err(StoreError::unavailable(prefix, GONE));
         }
         Ok(self.reply(listing))
     }

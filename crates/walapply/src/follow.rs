@@ -63,6 +63,8 @@ pub use state::{
 };
 pub use track::Condition;
 
+/// A process that has just ended may hold the folder's lock for a moment longer, through a child that it was starting.
+const FOLDER_PATIENCE: Duration = Duration::from_secs(1);
 /// The file in the standby's folder that says whose it is.
 const CLAIM: &str = ".walapply-fleet";
 /// The coordinator notices a stop this late at most.
@@ -255,13 +257,21 @@ fn open_folder(path: &Path) -> Result<Folder, ApplyError> {
     make_folder(path)?;
     let path = fs::canonicalize(path).map_err(ApplyError::file(path, "resolving"))?;
     let lock = File::open(&path).map_err(ApplyError::file(&path, "opening"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Folder { path, _lock: lock }),
-        Err(fs::TryLockError::WouldBlock) => Err(ApplyError::Unfit(format!(
-            "{} is followed by another process already",
-            path.display()
-        ))),
-        Err(fs::TryLockError::Error(error)) => Err(ApplyError::file(path, "locking")(error)),
+    let until = Instant::now() + FOLDER_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Folder { path, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < until => {
+                thread::sleep(FOLDER_PATIENCE / 20);
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                let told = format!("{} is followed by another process already", path.display());
+                return Err(ApplyError::Unfit(told));
+            }
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(ApplyError::file(path, "locking")(error));
+            }
+        }
     }
 }
 

@@ -331,6 +331,32 @@ fn hostile_segments_are_refused_without_harm() {
     });
 }
 
+/// What a follower does not need, but a walk over the whole log can tell.
+#[test]
+fn headers_and_names_that_do_not_follow_from_the_log_are_seen() {
+    let renamed = |shop: &Shop| {
+        let [first, second] = [0, 1].map(|index| &shop.databases[index]);
+        vec![Record::Renamed { db: first.id, name: name(&second.name.as_str().to_uppercase()) }]
+    };
+    let early = |header: Header| Header { stamp: segment::Millis::new(5), ..header };
+    let forgetful = |header: Header| Header { catalogue: None, ..header };
+    let unchanged = |header: Header| header;
+    type Change = fn(Header) -> Header;
+    for (records, change, part) in [
+        (None, early as Change, "its stamp is not after"),
+        (None, forgetful as Change, "it names nowhere"),
+        (Some(renamed), unchanged as Change, "two databases are named"),
+    ] {
+        let (mut shop, _) = busy_shop(6);
+        let records = records.map_or_else(Vec::new, |records| records(&shop));
+        let header = change(shop.header());
+        let encoded = encode(&Draft { header, records, sections: Vec::new() });
+        shop.put_log(&encoded.bytes, encoded.hash);
+        let found = verified(&shop).damage;
+        assert!(found.len() == 1 && found[0].detail.contains(part), "{part}: {found:?}");
+    }
+}
+
 #[test]
 fn what_a_side_object_holds_is_compared_with_what_the_log_says() {
     let (mut shop, states) = busy_shop(3);

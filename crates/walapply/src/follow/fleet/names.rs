@@ -8,7 +8,7 @@
 //! file may be another database's already: what was read was true when it was written, and this standby may have
 //! followed the log further than that in an earlier run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use segment::{Catalogue, CatalogueEntry, DatabaseState, DbId, Name};
 
@@ -49,6 +49,19 @@ impl Fleet {
         self.look_for_tiers();
     }
 
+    /// The names of the files with content in the standby's folder.
+    fn files(&self) -> Vec<Name> {
+        let folder = &self.settings.folder;
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let stems = entries.filter_map(|entry| {
+            entry.file_name().to_str().and_then(|name| name.strip_suffix(".db")).map(str::to_owned)
+        });
+        let names = stems.filter_map(|stem| Name::parse(&stem).ok());
+        let is_there =
+            |name: &Name| matches!(files::length(&files::database(folder, name)), Ok(Some(1..)));
+        names.filter(is_there).collect()
+    }
+
     /// A tier that is misspelt in the settings would be missing here until the day it is needed.
     fn look_for_tiers(&mut self) {
         let Catalogue { tiers, databases, .. } = &self.catalogue;
@@ -77,12 +90,16 @@ impl Fleet {
 
     /// Nothing is deleted here, and nobody should take an old state for the newest one.
     fn tell_left_behind(&mut self, owners: &BTreeMap<String, CatalogueEntry>) {
-        let unfollowed = self.catalogue.databases.values().filter(|entry| {
-            let path = files::database(&self.settings.folder, &entry.name);
-            !owners.contains_key(&entry.name.key()) && matches!(files::length(&path), Ok(Some(1..)))
+        let formers = self.members.values().flat_map(|member| &member.place.formers);
+        let on_their_way: BTreeSet<String> = formers.map(Name::key).collect();
+        let mut found = self.files();
+        found.retain(|name| {
+            !owners.contains_key(&name.key()) && !on_their_way.contains(&name.key())
         });
-        let mut left_behind: Vec<LeftBehind> = unfollowed.map(left_behind).collect();
-        left_behind.sort_by(|a, b| a.name.cmp(&b.name));
+        found.sort();
+        let catalogue = &self.catalogue;
+        let left_behind: Vec<LeftBehind> =
+            found.into_iter().map(|name| left_behind(catalogue.find(&name), name)).collect();
         for LeftBehind { name, reason } in &left_behind {
             if self.left_behind.iter().all(|known| known.name != *name) {
                 tracing::warn!(db = %name, "{reason}");
@@ -134,11 +151,11 @@ impl Fleet {
     }
 }
 
-fn left_behind(entry: &CatalogueEntry) -> LeftBehind {
-    let why = match entry.state {
-        DatabaseState::Retired => "retired on the primary".to_owned(),
-        _ => format!("its tier {} is not followed here", entry.tier),
+fn left_behind(entry: Option<&CatalogueEntry>, name: Name) -> LeftBehind {
+    let why = match entry {
+        None => "the fleet has no database of this name".to_owned(),
+        Some(entry) if entry.state == DatabaseState::Retired => "retired on the primary".to_owned(),
+        Some(entry) => format!("its tier {} is not followed here", entry.tier),
     };
-    let reason = format!("{why}: the file {}.db here stays as it was", entry.name);
-    LeftBehind { name: entry.name.clone(), reason }
+    LeftBehind { reason: format!("{why}: the file {name}.db here stays as it was"), name }
 }
