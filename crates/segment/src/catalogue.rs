@@ -50,8 +50,18 @@ pub enum DatabaseState {
     Empty,
     /// Its file does not exist.
     Missing,
+    /// It has pages, and the owner of the log cannot read them right now.
+    Unread,
     /// It was removed from the configuration.
     Retired,
+}
+
+impl DatabaseState {
+    /// Whether the database has pages, as far as anybody knows.
+    #[must_use]
+    pub fn has_content(self) -> bool {
+        matches!(self, DatabaseState::Live | DatabaseState::Unread)
+    }
 }
 
 /// What is known of one database.

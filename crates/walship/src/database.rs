@@ -318,13 +318,8 @@ impl Database {
             self.kept_out_since = None;
         }
         self.condition = condition;
-        if let State::Detached { retry_at, captured } = &mut self.state {
+        if let State::Detached { retry_at, .. } = &mut self.state {
             *retry_at = now + interval;
-            if self.condition == Condition::Missing {
-                // What comes to this path next is another life.
-                *captured = None;
-                self.file = None;
-            }
         }
     }
 

@@ -5,6 +5,8 @@
 //! as long as the slot is tried; what is captured meanwhile merges in the databases and never outgrows
 //! them. After a crash nothing of the slot is needed: the next start compares pages with what the log holds.
 
+mod unread;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +28,7 @@ use crate::database::{Condition, Spec};
 use crate::fleet::{Cut, Fleet, item};
 use crate::heap;
 use crate::ownership::Owned;
+use unread::Unread;
 
 /// A catalogue stands in the log at least this often.
 const CATALOGUE_EVERY: u64 = 1024;
@@ -58,6 +61,7 @@ pub struct Flusher {
     waiting: Option<Waiting>,
     store_offset_ms: i64,
     told_of_stamps: Option<Instant>,
+    unread: Unread,
 }
 
 /// The contents of the slot that is being tried.
@@ -95,6 +99,7 @@ impl Flusher {
             waiting: None,
             store_offset_ms: 0,
             told_of_stamps: None,
+            unread: Unread::default(),
         }
     }
 
@@ -136,6 +141,13 @@ impl Flusher {
             || self.is_catalogue_due
             || is_wanted.load(Ordering::Acquire)
             || self.has_records()
+    }
+
+    /// Looks now and then for databases that cannot be read: the log is to tell of them.
+    pub fn look_for_unread(&mut self, now: Instant) {
+        if self.unread.look(&self.fleet, now) {
+            self.fleet.news().records_wanted.store(true, Ordering::Release);
+        }
     }
 
     /// Time since something was appended.
@@ -264,6 +276,7 @@ impl Flusher {
             {
                 DatabaseState::Live
             }
+            _ if known?.has_content() && self.unread.is_told(spec.id) => DatabaseState::Unread,
             _ => known?,
         };
         let is_news = entry.is_none_or(|entry| {

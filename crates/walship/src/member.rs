@@ -114,6 +114,16 @@ impl Member {
         }
     }
 
+    /// Whether its content cannot be read, as of the last report.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        let report = self.report.lock();
+        matches!(
+            report.condition,
+            Condition::Locked | Condition::Refused(_) | Condition::Failing(_)
+        )
+    }
+
     /// The last report.
     #[must_use]
     pub fn report(&self) -> Report {

@@ -206,6 +206,7 @@ impl Running {
             self.roster.refresh(config, self.flusher.catalogue());
         }
         self.overdue.warn_now_and_then(&self.board);
+        self.flusher.look_for_unread(Instant::now());
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }

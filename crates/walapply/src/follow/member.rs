@@ -288,11 +288,15 @@ impl Member {
             && self.track.lags_since().is_none();
         let absence = entry.filter(|_| has_all).and_then(absence);
         let gone = entry.is_some_and(gone::is_gone).then_some(absence).flatten();
+        let unread = (absence == Some(Condition::Unread)).then(|| UNREAD.to_owned());
         DatabaseStatus {
             name: self.place.name.clone(),
             tier: self.tier.clone(),
             state: absence.unwrap_or(condition),
-            detail: gone.map(|state| self.tell_gone(state, gone_since)).or_else(|| self.detail()),
+            detail: gone
+                .map(|state| self.tell_gone(state, gone_since))
+                .or(unread)
+                .or_else(|| self.detail()),
             applied_seq,
             applied_txid,
             committed_age_seconds: None,
@@ -333,14 +337,17 @@ impl Member {
 
 /// Whether the log says that there is content. A life without a base counts: it is damage, not emptiness.
 pub(super) fn is_live(entry: &CatalogueEntry) -> bool {
-    entry.state == DatabaseState::Live && (entry.base.is_some() || entry.incarnation.is_some())
+    entry.state.has_content() && (entry.base.is_some() || entry.incarnation.is_some())
 }
 
-/// The state of a database that has no content on the primary.
+const UNREAD: &str = "the primary cannot read it (`walship status` there says why): the file here has what it had before";
+
+/// The state of a database of which the primary ships nothing: it has no content there, or none that can be read.
 fn absence(entry: &CatalogueEntry) -> Option<Condition> {
     match entry.state {
         DatabaseState::Empty => Some(Condition::Empty),
         DatabaseState::Missing => Some(Condition::Missing),
+        DatabaseState::Unread => Some(Condition::Unread),
         DatabaseState::Live | DatabaseState::Retired => None,
     }
 }
@@ -350,7 +357,7 @@ pub(super) fn expected(entry: Option<&CatalogueEntry>) -> Expected {
     match entry {
         Some(entry) => Expected {
             is_live: is_live(entry),
-            is_told: entry.state != DatabaseState::Live || entry.incarnation.is_some(),
+            is_told: !entry.state.has_content() || entry.incarnation.is_some(),
             checksum: entry.checksum,
             changed: entry.changed,
             txid: entry.txid,

@@ -92,7 +92,7 @@ pub struct DatabaseStatus {
     /// Age of its newest durable commit, applied or not, to within a flush; `None` while that is unknown.
     pub committed_age_seconds: Option<f64>,
     /// Age of the oldest durable commit that is not in the file; 0 when there is none, `None` when the store has not answered
-    /// for a minute, or the primary is quiet: then nobody knows what was committed there.
+    /// for a minute, the primary is quiet, or cannot read the database: then nobody knows what was committed there.
     pub apply_lag_seconds: Option<f64>,
     /// Pages in the file.
     pub pages: u32,
@@ -131,7 +131,8 @@ impl FollowState {
             snapshot.store.last_ok.is_some_and(|last| store_now.since(last) < ANSWER_FRESH_MS);
         for (database, since) in snapshot.databases.iter_mut().zip(&facts.lags_since) {
             let lag = since.map_or(0, |since| store_now.since(since));
-            database.apply_lag_seconds = is_fresh.then(|| seconds(lag));
+            let is_known = is_fresh && database.state != Condition::Unread;
+            database.apply_lag_seconds = is_known.then(|| seconds(lag));
         }
         for (database, sealed) in snapshot.databases.iter_mut().zip(&facts.sealed) {
             database.committed_age_seconds = sealed.map(|sealed| seconds(store_now.since(sealed)));

@@ -123,6 +123,8 @@ pub enum Condition {
     Empty,
     /// There is no such file on the primary, or not any more; what the file here held stays.
     Missing,
+    /// The primary cannot read it right now: what was committed there since is not known.
+    Unread,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

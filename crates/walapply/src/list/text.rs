@@ -83,6 +83,7 @@ pub(crate) fn state(state: DatabaseState) -> &'static str {
         DatabaseState::Live => "live",
         DatabaseState::Empty => "empty",
         DatabaseState::Missing => "missing",
+        DatabaseState::Unread => "unread",
         DatabaseState::Retired => "retired",
     }
 }

@@ -13,7 +13,7 @@ use segment::{Millis, PageHashes};
 use super::{Attached, Watch, is_in_wal_mode};
 use crate::compare::{Known, compare};
 use crate::error::CaptureError;
-use crate::identity::Stamp;
+use crate::identity::{self, PathState, Stamp};
 use crate::image::Image;
 use crate::pending::Change;
 use crate::pinned::Pinned;
@@ -41,6 +41,9 @@ impl Trace {
 
 impl Attached {
     pub(super) fn compare_file(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
+        if identity::look(&self.path).is_ok_and(|found| found == PathState::Empty) {
+            return Err(CaptureError::continuity("the file was emptied"));
+        }
         self.holder.begin_read()?;
         let trace = Trace::of(&self.path, &self.holder);
         let result = self.compare_locked(now.1);
