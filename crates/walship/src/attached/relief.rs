@@ -12,7 +12,12 @@ use crate::error::CaptureError;
 use crate::handover;
 use crate::sqlite::{Connection, Peek, SharedIndex};
 use crate::wal_index::WalIndexHeader;
+use crate::wal_range;
 
+/// The last resort begins when less than this is left to move, or when the writers are as fast as we are.
+const CATCH_UP_BYTES: u64 = 2 << 20;
+/// How often it is moved at most before.
+const CATCH_UP_ROUNDS: u32 = 16;
 /// How long the last resort may hold the write lock.
 const FORCE_HOLD_MAX: Duration = Duration::from_millis(60);
 /// How long it tries to get it.
@@ -152,8 +157,7 @@ impl Attached {
         clock: impl Fn() -> (Instant, Millis),
     ) -> Result<Option<Duration>, CaptureError> {
         self.situation.last_forced = Some(clock().0);
-        self.passive(clock().0)?;
-        self.hand_over(clock())?;
+        self.catch_up(&clock)?;
         let mut writer = Connection::open(&self.path)?;
         if !take_write_lock(&mut writer)? {
             return Ok(None);
@@ -165,6 +169,28 @@ impl Attached {
         self.counters.forced += 1;
         self.counters.forced_longest = self.counters.forced_longest.max(held);
         result.map(|()| Some(held))
+    }
+
+    /// Captures and moves while writers go on, so that little is left to do while they wait. Each round has what was
+    /// written during the one before, unless something else keeps frames from being moved.
+    fn catch_up(&mut self, clock: &impl Fn() -> (Instant, Millis)) -> Result<(), CaptureError> {
+        let mut before = u64::MAX;
+        for _ in 0..CATCH_UP_ROUNDS {
+            self.passive(clock().0)?;
+            self.hand_over(clock())?;
+            let left = self.unmoved_bytes();
+            if left <= CATCH_UP_BYTES || left > before / 4 * 3 {
+                break;
+            }
+            before = left;
+        }
+        Ok(())
+    }
+
+    fn unmoved_bytes(&self) -> u64 {
+        let Some(peek) = self.shared_index().map(|shared| shared.peek()) else { return 0 };
+        let frames = peek.header.last_frame().saturating_sub(peek.backfilled);
+        wal_range::wal_bytes(frames, self.hashes.page_size())
     }
 
     fn shorten(
