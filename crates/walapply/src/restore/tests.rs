@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use console::ExitCode;
 use segment::{DatabaseState, DbId, Millis, ObjectName};
 use store::clock::ManualClock;
+use store::{Fault, Faulty};
 
 use super::in_use::tests::{Elsewhere, cut_short, files_of};
 use super::*;
@@ -365,13 +367,45 @@ fn a_signal_ends_a_restore_without_a_trace() {
     assert_eq!(fs::read_dir(shop.out("")).unwrap().count(), 0);
 }
 
+/// Whoever removes old log objects raises the boundary first. What was read before it was raised may be anything.
 #[test]
 fn what_left_the_log_while_it_was_read_is_not_trusted() {
+    let (mut shop, states) = busy_shop(3);
+    let wanted = Request { output: shop.out("a.db"), ..one(&shop, "orders") };
+    let (sound, oldest) = (Arc::clone(&shop.store), states[0].0);
+    shop.store = raised_meanwhile(&sound, oldest.next());
+    let error = restore(&shop, &wanted).unwrap_err();
+    assert!(matches!(error, ApplyError::Gone(seq) if seq == oldest), "{error}");
+    assert!(fs::read_dir(shop.out("")).unwrap().next().is_none());
+
+    sound.delete(&ObjectName::boundary()).unwrap();
+    shop.store = raised_meanwhile(&sound, oldest);
+    restore(&shop, &wanted).unwrap();
+    check_file(&wanted.output, &states[2].1[0]);
+}
+
+/// The boundary moves to `retired` once a base was read, and not before the boundary is asked for after that.
+fn raised_meanwhile(sound: &Arc<dyn Store>, retired: Seq) -> Arc<dyn Store> {
+    let text = format!(r#"{{"retired": {retired}, "planned": {retired}}}"#);
+    let boundary = ObjectName::boundary();
+    let (store, was_read) = (Arc::clone(sound), AtomicBool::new(false));
+    let script = move |request: &store::Request<'_>| {
+        if request.name.starts_with("snap/") {
+            was_read.store(true, Ordering::SeqCst);
+        } else if request.name == boundary.as_str() && was_read.load(Ordering::SeqCst) {
+            store.put(&boundary, text.as_bytes()).unwrap();
+        }
+        Fault::Pass
+    };
+    Arc::new(Faulty::new(Arc::clone(sound), script))
+}
+
+#[test]
+fn what_left_the_log_before_is_no_restore_point() {
     let (shop, _) = busy_shop(3);
     let boundary = format!(r#"{{"retired": {0}, "planned": {0}}}"#, shop.last());
-    shop.store.put(&segment::ObjectName::boundary(), boundary.as_bytes()).unwrap();
-    let restored = restore(&shop, &one(&shop, "orders"));
-    assert!(restored.is_err());
+    shop.store.put(&ObjectName::boundary(), boundary.as_bytes()).unwrap();
+    assert!(restore(&shop, &one(&shop, "orders")).is_err());
     assert!(!shop.out("restored").exists());
 }
 
