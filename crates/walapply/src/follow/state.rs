@@ -188,3 +188,53 @@ impl FollowSnapshot {
 fn seconds(millis: u64) -> f64 {
     millis as f64 / 1_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWERED: Millis = Millis::new(1_795_599_000_000);
+    const OFFSET_MS: i64 = 7_000;
+
+    fn database(text: &str) -> DatabaseStatus {
+        DatabaseStatus {
+            name: Name::parse(text).unwrap(),
+            tier: "p0".to_owned(),
+            state: Condition::Live,
+            detail: None,
+            applied_seq: None,
+            applied_txid: Txid::NONE,
+            committed_age_seconds: None,
+            apply_lag_seconds: None,
+            pages: 0,
+            bytes: 0,
+            heals: 0,
+        }
+    }
+
+    /// One database has everything, the other lacks a commit of one second before `ANSWERED`.
+    fn lags(last_ok: Option<Millis>, after_ms: i64) -> [Option<f64>; 2] {
+        let databases = vec![database("ledger"), database("notes")];
+        let store = StoreHealth { last_ok, ..StoreHealth::default() };
+        let state = FollowState::default();
+        state.publish(Facts {
+            snapshot: FollowSnapshot { store, databases, ..FollowSnapshot::default() },
+            lags_since: vec![None, Some(ANSWERED.offset(-1_000))],
+            quiet_after: Some(Duration::from_secs(3_600)),
+            offset_ms: OFFSET_MS,
+            ..Facts::default()
+        });
+        let snapshot = state.snapshot(ANSWERED.offset(after_ms - OFFSET_MS));
+        assert!(snapshot.databases.iter().all(|database| database.state == Condition::Live));
+        [0, 1].map(|number: usize| snapshot.databases[number].apply_lag_seconds)
+    }
+
+    /// A commit that was made since would be told by nobody.
+    #[test]
+    fn a_lag_is_told_for_a_minute_after_the_stores_last_answer() {
+        assert_eq!(lags(Some(ANSWERED), 0), [Some(0.0), Some(1.0)]);
+        assert_eq!(lags(Some(ANSWERED), 59_999), [Some(0.0), Some(60.999)]);
+        assert_eq!(lags(Some(ANSWERED), 60_000), [None, None]);
+        assert_eq!(lags(None, 0), [None, None]);
+    }
+}
