@@ -248,6 +248,27 @@ fn nothing_was_sealed_later_than_it_was_read() {
     assert_eq!((facts.heard, &facts.sealed[..]), (Some(START), &[Some(START)][..]));
 }
 
+/// Who saw it missing would take the file, which lacks the last commits, for the last content.
+#[test]
+fn a_database_counts_as_lost_once_its_last_content_is_in_the_file() {
+    for (state, condition) in
+        [(DatabaseState::Missing, Condition::Missing), (DatabaseState::Empty, Condition::Empty)]
+    {
+        let mut world = World::at_rest();
+        world.shop.databases[0].source.mutate();
+        world.shop.flush();
+        let ledger = world.shop.databases[0].id;
+        world.shop.announce(ledger, "ledger", "p0", state);
+        world.read_on();
+        let told = |world: &World| world.fleet.facts().snapshot.databases[0].clone();
+        assert_eq!((told(&world).state, told(&world).detail), (Condition::Live, None));
+        world.settle();
+        let lost = told(&world);
+        assert!(lost.detail.unwrap().contains("the file here keeps what it had"));
+        assert_eq!((lost.state, lost.applied_seq), (condition, world.shop.last().previous()));
+    }
+}
+
 #[test]
 fn a_stray_write_is_news() {
     let mut world = World::at_rest();
