@@ -96,6 +96,22 @@ fn a_file_that_appears_meanwhile_is_not_overwritten() {
     assert_eq!(names(folder.path()), ["a.db"]);
 }
 
+/// SQLite would read it as part of the restored database.
+#[test]
+fn a_companion_that_appears_meanwhile_is_not_mixed_in() {
+    for companion in COMPANIONS {
+        let folder = tempfile::tempdir().unwrap();
+        let target = target(folder.path());
+        let draft = draft_with(&target, "new");
+        let path = with_suffix(target.path(), companion);
+        fs::write(&path, "came first").unwrap();
+        let refused = draft.put_in_place(Replace::No, NOW).unwrap_err();
+        assert!(matches!(&refused, TargetError::Stale(stale) if *stale == path), "{refused}");
+        assert_eq!(names(folder.path()), [format!("a.db{companion}")]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "came first");
+    }
+}
+
 #[test]
 fn an_old_database_and_its_wal_stay_together_under_a_dated_name() {
     let folder = tempfile::tempdir().unwrap();
