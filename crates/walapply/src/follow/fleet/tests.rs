@@ -66,6 +66,11 @@ impl World {
         self.fleet.settings.folder.join(format!("{name}.db"))
     }
 
+    /// Where a follower begins that starts now.
+    fn saved(&self) -> Saved {
+        Saved::load(&self.fleet.settings.state_dir, self.shop.fleet.id).unwrap()
+    }
+
     fn begin(&mut self) {
         let store = &*self.shop.store;
         let Tail::At { position, .. } = find_tail(store).unwrap() else { panic!("no log") };
@@ -204,8 +209,7 @@ fn nothing_waits_by_the_time_of_day() {
         world.clocks.advance(LONG);
         world.settle();
         assert!(world.fleet.members.values().all(Member::is_clean));
-        let saved = Saved::load(&world.fleet.settings.state_dir, world.shop.fleet.id);
-        assert_eq!(saved.unwrap().position.last(), Some(seq));
+        assert_eq!(world.saved().position.last(), Some(seq));
     }
     // A host that starts with a clock that is ahead.
     world.clocks.wall.set(START.offset(7_200_000));
@@ -225,7 +229,7 @@ fn a_follower_that_is_killed_soon_knows_its_own_file() {
     world.begin();
     world.settle();
     world.change();
-    let saved = Saved::load(&world.fleet.settings.state_dir, world.shop.fleet.id).unwrap();
+    let saved = world.saved();
     assert!(saved.position.last() < Some(world.shop.last()), "as at the beginning");
     world.fleet = Fleet::new(settings(&world.folder, &world.clocks));
     world.begin_at(saved.catalogue, saved.position);
@@ -233,6 +237,21 @@ fn a_follower_that_is_killed_soon_knows_its_own_file() {
     world.settle();
     let facts = world.fleet.facts().snapshot;
     assert_eq!((facts.applied, facts.databases[0].heals), (Some(world.shop.last()), 0));
+}
+
+/// A start behind a change that is not in the file would take the file for one that somebody else changed.
+#[test]
+fn the_position_is_saved_once_all_before_it_is_applied() {
+    let mut world = World::at_rest();
+    let seq = world.change();
+    world.fleet.save(true);
+    assert_eq!(world.saved().position.last(), seq.previous(), "it waits for a worker");
+    assert!(world.go_round().is_some());
+    world.fleet.save(true);
+    assert_eq!(world.saved().position.last(), seq.previous(), "a worker has it");
+    assert!(world.take_reports());
+    world.fleet.save(true);
+    assert_eq!(world.saved().position.last(), Some(seq));
 }
 
 /// For as long as the primary's clock had been ahead, its death was not seen, and every age was 0.
