@@ -196,3 +196,6 @@ impl Work<'_> {
         self.place.clock.now()
     }
 }
+
+#[cfg(test)]
+mod tests;
