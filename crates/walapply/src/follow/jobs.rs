@@ -314,3 +314,6 @@ fn undone_rebuild(error: ApplyError) -> Box<Undone> {
     }
     undone
 }
+
+#[cfg(test)]
+mod tests;
