@@ -415,9 +415,10 @@ fn force(
         Some(held) => {
             tracing::warn!(db = %spec.name, held_ms = held.as_millis(), wal_bytes, "held the write lock to shorten the log")
         }
-        None => {
-            tracing::warn!(db = %spec.name, wal_bytes, "the log is long and no writer let us shorten it")
+        None if attached.is_length_news(clock().0) => {
+            tracing::warn!(db = %spec.name, wal_bytes, "the log is long, and a reader, a base that is copied, or writers keep us from shortening it")
         }
+        None => {}
     }
     Ok(())
 }

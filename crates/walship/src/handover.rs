@@ -43,7 +43,7 @@ pub const RESTING_PEEK: Duration = Duration::from_millis(200);
 pub const SOFT_WAL_BYTES: u64 = 4 << 20;
 /// Distance of our checkpoints while the WAL is longer than [`SOFT_WAL_BYTES`].
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
-/// Distance of forced checkpoints, each of which blocks writers for 10 to 60 ms. A writer that never rests fills
+/// Distance of forced checkpoints, each of which blocks writers for some 100 ms. A writer that never rests fills
 /// hundreds of megabytes a second, so a longer one would be the real limit.
 pub const FORCE_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -20,6 +20,8 @@ const CATCH_UP_BYTES: u64 = 2 << 20;
 const CATCH_UP_ROUNDS: u32 = 16;
 /// How long the last resort may hold the write lock.
 const FORCE_HOLD_MAX: Duration = Duration::from_millis(60);
+/// A log that stays long is told of this often.
+const LENGTH_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long it tries to get it.
 const FORCE_WAIT_MAX: Duration = Duration::from_millis(100);
 /// How long a read mark is given up for: SQLite's busy handler looks again every 100 ms.
@@ -146,9 +148,19 @@ impl Attached {
         }
     }
 
+    /// Whether a log that stays long is to be told of, which counts as told then.
+    pub fn is_length_news(&mut self, now: Instant) -> bool {
+        let is_news =
+            self.told_of_length.is_none_or(|at| now.duration_since(at) >= LENGTH_TOLD_EVERY);
+        if is_news {
+            self.told_of_length = Some(now);
+        }
+        is_news
+    }
+
     /// The last resort against a log that grows without end: with the write lock held and nothing
     /// written, reach the point where everything is moved, so that the next writer restarts the log.
-    /// Returns how long writers were kept out.
+    /// Returns how long writers were kept out; `None` if they were not, because nothing could be reached by it.
     ///
     /// # Errors
     /// As [`Attached::hand_over`].
@@ -157,7 +169,9 @@ impl Attached {
         clock: impl Fn() -> (Instant, Millis),
     ) -> Result<Option<Duration>, CaptureError> {
         self.situation.last_forced = Some(clock().0);
-        self.catch_up(&clock)?;
+        if !self.catch_up(&clock)? {
+            return Ok(None);
+        }
         let mut writer = Connection::open(&self.path)?;
         if !take_write_lock(&mut writer)? {
             return Ok(None);
@@ -171,26 +185,34 @@ impl Attached {
         result.map(|()| Some(held))
     }
 
-    /// Captures and moves while writers go on, so that little is left to do while they wait. Each round has what was
-    /// written during the one before, unless something else keeps frames from being moved.
-    fn catch_up(&mut self, clock: &impl Fn() -> (Instant, Millis)) -> Result<(), CaptureError> {
-        let mut before = u64::MAX;
+    /// Captures and moves while writers go on, so that little is left to do while they wait: each round has what was
+    /// written during the one before. False where a reader, such as a base that is being copied, keeps the frames from
+    /// being moved: writers would wait for nothing.
+    fn catch_up(&mut self, clock: &impl Fn() -> (Instant, Millis)) -> Result<bool, CaptureError> {
+        let (mut moved, mut left) = self.moved_and_left();
         for _ in 0..CATCH_UP_ROUNDS {
             self.passive(clock().0)?;
             self.hand_over(clock())?;
-            let left = self.unmoved_bytes();
-            if left <= CATCH_UP_BYTES || left > before / 4 * 3 {
+            let (moved_before, left_before) = (moved, left);
+            (moved, left) = self.moved_and_left();
+            if left <= CATCH_UP_BYTES {
+                return Ok(true);
+            }
+            if moved == moved_before {
+                return Ok(false);
+            }
+            if left > left_before / 4 * 3 {
                 break;
             }
-            before = left;
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn unmoved_bytes(&self) -> u64 {
-        let Some(peek) = self.shared_index().map(|shared| shared.peek()) else { return 0 };
+    /// Frames that were moved into the file, and bytes of the log that were not.
+    fn moved_and_left(&self) -> (u32, u64) {
+        let Some(peek) = self.shared_index().map(|shared| shared.peek()) else { return (0, 0) };
         let frames = peek.header.last_frame().saturating_sub(peek.backfilled);
-        wal_range::wal_bytes(frames, self.hashes.page_size())
+        (peek.backfilled, wal_range::wal_bytes(frames, self.hashes.page_size()))
     }
 
     fn shorten(
