@@ -298,32 +298,36 @@ impl Thread {
             let reason = format!("log object {seq} is damaged: {detail}");
             return self.jump_to(reader, fleet, snapshot, reason);
         }
-        match end.and_then(|end| self.beyond(fleet, seq, end)) {
-            Some((lost, position)) => {
+        match self.beyond(fleet, seq, end.unwrap_or(seq)) {
+            Ok(Some((lost, position))) => {
                 self.restart(reader, fleet, &position);
                 self.send(Event::Skipped { lost, position, detail })
             }
-            None => self.trouble(LogError::Corrupt { seq, detail }),
+            Ok(None) => self.trouble(LogError::Corrupt { seq, detail }),
+            Err(error) => self.trouble(error),
         }
     }
 
     /// The position before the first object after unreadable ones that can be read, as that object tells it. What it is
     /// trusted for is only what it holds: each database goes on only if its own checksum chain does.
-    fn beyond(&self, fleet: FleetId, seq: Seq, end: Seq) -> Option<(Doubt, Position)> {
-        let behind = (seq.get() + 1..=end.get()).filter_map(Seq::new);
-        let tables = behind.map(|at| (at, table(&*self.reading.store, at)));
-        let mut readable = tables.filter_map(|(at, table)| table.ok().map(|table| (at, table)));
-        let (next, table) = readable.find(|(_, table)| table.header.fleet == fleet)?;
-        let position = Position {
-            next,
-            previous: table.header.previous,
-            epoch: epoch_before(&table),
-            owner: Some(table.header.node.clone()),
-            writer: Some(table.header.writer),
-        };
-        let since = table.header.stamp.offset(table.header.store_offset_ms);
-        let last = next.previous().unwrap_or(seq);
-        Some((Doubt { first: seq, last, since }, position))
+    fn beyond(
+        &self,
+        fleet: FleetId,
+        seq: Seq,
+        end: Seq,
+    ) -> Result<Option<(Doubt, Position)>, LogError> {
+        let mut last = seq;
+        for next in (seq.get() + 1..=end.get()).filter_map(Seq::new) {
+            match table(&*self.reading.store, next) {
+                Ok(table) if table.header.fleet == fleet => {
+                    let since = table.header.stamp.offset(table.header.store_offset_ms);
+                    return Ok(Some((Doubt { first: seq, last, since }, before(next, &table))));
+                }
+                Err(error @ LogError::Store(_)) => return Err(error),
+                Ok(_) | Err(_) => last = next,
+            }
+        }
+        Ok(None)
     }
 
     fn jump(&mut self, reader: &mut Reader, fleet: FleetId, reason: String) -> Going<()> {
@@ -418,6 +422,17 @@ fn ends(error: &LogError) -> bool {
         LogError::WrongFleet { .. } | LogError::NewerFormat { .. } => true,
         LogError::Store(error) => error.class() == store::ErrorClass::Invalid,
         _ => false,
+    }
+}
+
+/// Where a reader stands that takes this object next.
+fn before(seq: Seq, table: &Table) -> Position {
+    Position {
+        next: seq,
+        previous: table.header.previous,
+        epoch: epoch_before(table),
+        owner: Some(table.header.node.clone()),
+        writer: Some(table.header.writer),
     }
 }
 
