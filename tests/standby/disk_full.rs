@@ -4,7 +4,11 @@
 //! afterwards: the same follower goes on by itself, and nothing has to be rebuilt. All of it also when a follower is
 //! killed on the full disk and another one starts there.
 
+use std::fs::File;
+use std::process::{Command, Stdio};
+
 use e2e::{Fleet, Ledger, Program, Reading, SmallDisk, Standby, shared};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 /// What the follower says of a database that waits for room.
@@ -103,4 +107,27 @@ fn a_full_state_folder_delays_the_standby_and_tears_nothing() {
     let Some(disk) = SmallDisk::over(&standby.state_dir(), 4, this) else { return };
     let (world, follower) = World::new(disk, fleet, standby);
     world.full_and_free(follower);
+}
+
+/// Both programs ended with a panic when a log line could not be written: the disk that their lines go to was full.
+#[test]
+fn programs_whose_log_lines_cannot_be_written_go_on() {
+    let _turn = shared();
+    let fleet = Fleet::new("full-log", &["a"]);
+    let standby = Standby::of(&fleet);
+    Ledger::commit(&fleet.db("a"), 5);
+    let start = |mut command: Command| {
+        let full = File::create("/dev/full").expect("a file that is always full");
+        let verbose = command.env("RUST_LOG", "debug").stdin(Stdio::null()).stdout(Stdio::null());
+        verbose.stderr(full).spawn().expect("the program starts")
+    };
+    let programs =
+        [start(fleet.replicate(&fleet.config("alpha"))), start(standby.command("follow"))];
+    standby.await_equal(&fleet);
+    Ledger::commit(&fleet.db("a"), 5);
+    standby.await_equal(&fleet);
+    for mut program in programs {
+        kill_process(Pid::from_child(&program), Signal::TERM).expect("it is there");
+        assert_eq!(program.wait().expect("its end").code(), Some(0));
+    }
 }

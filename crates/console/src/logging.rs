@@ -1,7 +1,7 @@
 //! Log lines, always on standard error: standard output belongs to the answer of a command.
 //!
 //! `RUST_LOG` chooses levels as in every program of this kind (`info` where it is not set); the format is text for
-//! people or one JSON object a line for collectors.
+//! people or one JSON object a line for collectors. A line that cannot be written, on a full disk, is lost and nothing else.
 
 use std::io::{IsTerminal, stderr};
 
@@ -34,8 +34,12 @@ fn lines<W>(format: LogFormat, filter: EnvFilter, colours: bool, writer: W) -> D
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
+    // Telling of a line that cannot be written, on standard error too, would be a panic.
+    let lines = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(writer);
     match format {
         LogFormat::Text => lines.finish().into(),
         LogFormat::Json => {

@@ -24,6 +24,14 @@ pub fn print<T: Serialize + ?Sized>(
     quiet_when_reader_is_gone(write_line(&mut io::stdout().lock(), &text))
 }
 
+/// Prints a line of an answer that comes in several.
+///
+/// # Errors
+/// As for [`print`].
+pub fn say(line: &str) -> io::Result<()> {
+    quiet_when_reader_is_gone(write_line(&mut io::stdout().lock(), line))
+}
+
 fn to_json<T: Serialize + ?Sized>(value: &T) -> io::Result<String> {
     serde_json::to_string_pretty(value).map_err(io::Error::other)
 }

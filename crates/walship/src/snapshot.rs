@@ -141,7 +141,7 @@ pub fn run(args: &SnapshotArgs, json: bool) -> Result<(), Failure> {
                 continue;
             }
             match named_by {
-                Some(named_by) => outcome.named(row.name, named_by, json),
+                Some(named_by) => outcome.named(row.name, named_by, json)?,
                 None => {
                     let why = format!("it is {}: a base is made when that is over", row.state);
                     outcome.left_out.push(LeftOut { name: row.name, why, has_nothing: false });
@@ -189,11 +189,12 @@ fn rows(config: &WalshipConfig) -> Result<Answer, Failure> {
 }
 
 impl Outcome {
-    fn named(&mut self, name: Name, named_by: Seq, json: bool) {
+    fn named(&mut self, name: Name, named_by: Seq, json: bool) -> Result<(), Failure> {
         if !json {
-            println!("{name}: a new base stands in the log, by object {named_by}");
+            say(&format!("{name}: a new base stands in the log, by object {named_by}"))?;
         }
         self.databases.push(Named { name, named_by });
+        Ok(())
     }
 }
 
@@ -207,12 +208,16 @@ fn conclude(outcome: &Outcome, is_all: bool, json: bool) -> Result<(), Failure> 
             let printed = output::print(json, outcome, String::new);
             return printed.map_err(|error| Failure::from_error(ExitCode::Failed, &error));
         }
-        outcome.left_out.iter().for_each(|left| println!("{}: no base, {}", left.name, left.why));
-        return Ok(());
+        let mut left_out = outcome.left_out.iter();
+        return left_out.try_for_each(|left| say(&format!("{}: no base, {}", left.name, left.why)));
     }
     Err(Failure::new(ExitCode::Failed, format!("no new base of {}", left.join(", ")))
         .hint("`walship check -c FILE` tells why for each of them")
         .document(json!(outcome)))
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    output::say(line).map_err(|error| Failure::from_error(ExitCode::Failed, &error))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<T, Failure> {
