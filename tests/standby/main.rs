@@ -16,3 +16,4 @@ mod renamed;
 mod silent;
 mod strangers;
 mod strays;
+mod unread;

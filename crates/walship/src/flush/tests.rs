@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,4 +163,114 @@ fn a_database_that_is_always_being_worked_on_is_shipped_by_the_flush_after_next(
     assert_eq!(shop.heartbeat().sections.len(), 1, "passed over again");
     drop(busy);
     assert!(shop.heartbeat().sections.is_empty(), "shipped twice");
+}
+
+/// What the next log object says of databases.
+fn announced(shop: &mut Shop) -> Vec<DatabaseState> {
+    let records = shop.heartbeat().records.into_iter();
+    let states = records.filter_map(|record| match record {
+        Record::Announce(announcement) => Some(announcement.state),
+        _ => None,
+    });
+    states.collect()
+}
+
+/// A database whose file is overwritten now and then; seconds count from when it was made.
+struct Scribbled {
+    shop: Shop,
+    member: Arc<Member>,
+    _folder: TempDir,
+    path: PathBuf,
+    content: Vec<u8>,
+    start: Instant,
+}
+
+impl Scribbled {
+    fn new() -> Self {
+        let (folder, path, application) = application();
+        drop(application);
+        let content = fs::read(&path).expect("the database");
+        let mut shop = Shop::new();
+        shop.add(&path);
+        let member = shop.fleet.members().remove(0);
+        member.with(make_base);
+        assert_eq!(announced(&mut shop), [DatabaseState::Live]);
+        Self { shop, member, _folder: folder, path, content, start: Instant::now() }
+    }
+
+    fn at(&self, second: u64) -> Instant {
+        self.start + Duration::from_secs(second)
+    }
+
+    /// Two rounds of routine work: one finds out that the file was written, the other attaches anew.
+    fn write(&self, content: &[u8], second: u64) {
+        fs::write(&self.path, content).expect("written");
+        for later in [0, 1] {
+            let now = (self.at(second + later), TODAY);
+            self.member.with(|database| database.work(Action::Wait, &|| now));
+        }
+    }
+
+    fn scribble(&self, second: u64) {
+        self.write(&vec![b'?'; self.content.len()], second);
+        assert!(self.member.is_unread(), "{:?}", self.member.report().condition);
+    }
+
+    fn restore(&self, second: u64) {
+        self.write(&self.content, second);
+        assert_eq!(self.member.report().condition, Condition::Live);
+    }
+
+    /// What the log says after it was looked at this second.
+    fn told(&mut self, second: u64) -> Vec<DatabaseState> {
+        self.shop.flusher.look_for_unread(self.at(second));
+        let is_news = self.shop.flusher.has_news();
+        let told = announced(&mut self.shop);
+        assert_eq!(is_news, !told.is_empty(), "{told:?}");
+        told
+    }
+}
+
+#[test]
+fn a_database_is_called_unread_after_ten_seconds_and_live_at_once() {
+    let mut scribbled = Scribbled::new();
+    for outage in [100, 200] {
+        scribbled.scribble(outage);
+        assert_eq!(scribbled.told(outage), []);
+        assert_eq!(scribbled.told(outage + 8), []);
+        assert_eq!(scribbled.told(outage + 10), [DatabaseState::Unread]);
+        assert_eq!(scribbled.told(outage + 20), [], "once");
+        scribbled.restore(outage + 20);
+        assert_eq!(scribbled.told(outage + 20), [DatabaseState::Live]);
+        assert_eq!(scribbled.told(outage + 22), []);
+    }
+}
+
+#[test]
+fn outages_that_pass_in_time_are_not_added_up_and_not_told() {
+    let mut scribbled = Scribbled::new();
+    for outage in [100, 130, 160] {
+        scribbled.scribble(outage);
+        assert_eq!(scribbled.told(outage), []);
+        assert_eq!(scribbled.told(outage + 8), []);
+        scribbled.restore(outage + 16);
+        assert_eq!(scribbled.told(outage + 16), []);
+    }
+}
+
+/// Nothing of it is on any standby: there is nothing that could be taken for the newest.
+#[test]
+fn a_database_that_was_never_captured_is_not_called_unread() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.db");
+    fs::write(&path, [b'?'; 4096]).expect("written");
+    let mut shop = Shop::new();
+    shop.add(&path);
+    let member = shop.fleet.members().remove(0);
+    assert!(member.is_unread(), "{:?}", member.report().condition);
+    let start = Instant::now();
+    for second in [0, 10, 20] {
+        shop.flusher.look_for_unread(start + Duration::from_secs(second));
+        assert_eq!(announced(&mut shop), [], "after {second} s");
+    }
 }
