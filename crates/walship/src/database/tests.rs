@@ -200,6 +200,26 @@ fn what_was_captured_is_shipped_although_the_file_is_replaced() {
     assert!(database.take_outgoing(Millis::new(3)).is_none());
 }
 
+/// Some tests and tools empty a database so. In a rollback journal mode nothing but the file itself tells of it.
+#[test]
+fn a_database_emptied_in_place_is_empty_at_the_next_glance() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let application = rusqlite::Connection::open(&path).unwrap();
+    application.execute_batch("CREATE TABLE t(x)").unwrap();
+    let (mut database, first) = shipped(&path);
+    receive(&mut database, first);
+    drop(application);
+    std::fs::File::create(&path).unwrap();
+    let (action, _) = database.glance(now());
+    assert_eq!(action, Some(Action::HandOver));
+    database.work(Action::HandOver, &now);
+    let (action, _) = database.glance(now());
+    database.work(action.unwrap(), &now);
+    assert_eq!(database.condition(), &Condition::Empty);
+    assert!(database.take_outgoing(now().1).is_none(), "nothing is shipped for that");
+}
+
 /// SQLite lets a database grow over pages that nothing was written to: they get no frame, and count all the same.
 #[test]
 fn pages_that_a_database_grows_by_without_frames_are_captured() {
