@@ -1,6 +1,7 @@
 //! Capture, end to end: what applications may do to their databases, and what must then be in the log.
 
 mod arriving;
+mod away;
 mod checkpoints;
 mod closing;
 mod contents;

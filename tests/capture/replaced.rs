@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use e2e::{App, Fleet, shared};
+use e2e::{App, Fleet, Standby, shared};
 
 /// Makes a closed database with this many rows.
 fn make(path: &Path, rows: u32) {
@@ -73,24 +73,47 @@ fn a_database_replaced_beside_the_log_of_the_former_one_is_refused_until_that_is
     fleet.finish(shipper);
 }
 
-/// Deleted, and made anew a moment later.
-#[test]
-fn a_database_deleted_and_made_anew_begins_a_new_life() {
-    let _turn = shared();
-    let fleet = Fleet::new("recreated", &["a"]);
-    make(&fleet.db("a"), 50);
-    let shipper = fleet.ship();
-    fleet.await_shipped("a");
-    fs::remove_file(fleet.db("a")).expect("removed");
-    remove_siblings(&fleet.db("a"));
+fn await_missing(fleet: &Fleet) {
     e2e::until("the log to say that it is missing", || {
         let history = fleet.history();
         let entry = history.catalogue.databases.values().next()?.state;
         (entry == segment::DatabaseState::Missing).then_some(())
     });
-    make(&fleet.db("a"), 10);
-    fleet.await_shipped("a");
-    assert_eq!(fleet.history().lives("a"), 2);
+}
+
+/// Deleted, and made anew a moment later. The file system may give the new file the number of the former one, which looks
+/// like a file that was away: it is told apart by its pages then.
+#[test]
+fn a_database_deleted_and_made_anew_is_shipped_whichever_file_it_looks_like() {
+    let _turn = shared();
+    let fleet = Fleet::new("recreated", &["a"]).sync_interval("20ms");
+    let standby = Standby::of(&fleet);
+    make(&fleet.db("a"), 50);
+    let (shipper, follower) = (fleet.ship(), standby.follow());
+    standby.await_equal(&fleet);
+    for rows in [10, 300] {
+        fs::remove_file(fleet.db("a")).expect("removed");
+        remove_siblings(&fleet.db("a"));
+        await_missing(&fleet);
+        make(&fleet.db("a"), rows);
+        standby.await_equal(&fleet);
+    }
+    let lives = fleet.history().lives("a");
+    for rows in [10, 300] {
+        let (away, other) =
+            (fleet.scratch.file("away"), fleet.scratch.file(&format!("other-{rows}.db")));
+        fs::rename(fleet.db("a"), &away).expect("taken away");
+        remove_siblings(&fleet.db("a"));
+        await_missing(&fleet);
+        make(&other, rows);
+        fs::write(&away, fs::read(&other).expect("read")).expect("written");
+        fs::rename(&away, fleet.db("a")).expect("put back");
+        standby.await_equal(&fleet);
+    }
+    assert_eq!(fleet.history().lives("a"), lives, "with the number of the former one");
+    App::open(&fleet.db("a")).sql("INSERT INTO t(v) VALUES('after')");
+    standby.await_equal(&fleet);
+    assert_eq!(follower.terminate(), 0);
     fleet.finish(shipper);
 }
 
