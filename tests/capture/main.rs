@@ -17,6 +17,7 @@ mod owners;
 mod phantoms;
 mod replaced;
 mod restarts;
+mod rights;
 mod shrinking;
 mod transactions;
 mod untouched;

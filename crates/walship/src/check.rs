@@ -5,6 +5,7 @@
 
 mod database;
 mod folder;
+mod rights;
 mod store;
 
 use console::cli::ConfigArgs;

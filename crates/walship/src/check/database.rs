@@ -10,10 +10,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use console::config::{self, WalshipConfig};
-use rustix::fs::{Access, access};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use super::{Line, Verdict};
+use super::{Line, Verdict, rights};
 use crate::identity::{self, PathState};
 use crate::memory::{self, Memory};
 
@@ -21,6 +20,7 @@ use crate::memory::{self, Memory};
 const SHARED_BYTES: (u64, u64) = (0x4000_0002, 510);
 /// A commit to a rollback journal takes the exclusive lock for a moment; who holds it this long keeps it.
 const COMMIT: (u32, Duration) = (10, Duration::from_millis(50));
+const OWNER: &str = "run as the user that owns the database";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 pub(super) fn check_all(config: &WalshipConfig) -> Vec<Line> {
@@ -66,8 +66,7 @@ fn check(database: &config::Database) -> Line {
 }
 
 fn unreadable(check: &str, database: &config::Database, error: &io::Error) -> Line {
-    Line::new(check, Verdict::Fail, format!("{}: {error}", database.path.display()))
-        .hint("run as the user that owns the database")
+    Line::new(check, Verdict::Fail, format!("{}: {error}", database.path.display())).hint(OWNER)
 }
 
 fn check_file(check: &str, database: &config::Database) -> io::Result<Line> {
@@ -84,8 +83,13 @@ fn check_file(check: &str, database: &config::Database) -> io::Result<Line> {
         let found = format!("process {holder} holds it exclusively (locking_mode=EXCLUSIVE?)");
         return Ok(Line::new(check, Verdict::Fail, found).hint("it is shipped when that lets go"));
     }
-    if let Some(line) = check_rights(check, database) {
-        return Ok(line);
+    let rights = match journal {
+        1 => rights::check_rollback(&database.path, &file)?,
+        2 => rights::check_wal(&database.path),
+        _ => None,
+    };
+    if let Some((verdict, found)) = rights {
+        return Ok(Line::new(check, verdict, found).hint(OWNER));
     }
     let tier = &database.tier;
     Ok(match journal {
@@ -113,15 +117,4 @@ fn exclusive_holder(file: &File) -> io::Result<Option<i32>> {
     }
     let held = fcntl_getlk(file, &wanted)?;
     Ok(held.map(|lock| lock.pid.map_or(0, |pid| pid.as_raw_nonzero().get())))
-}
-
-/// Sharing a WAL means writing to its `-shm`, even for readers.
-fn check_rights(check: &str, database: &config::Database) -> Option<Line> {
-    let companions = ["", "-wal", "-shm"].map(|suffix| identity::sibling(&database.path, suffix));
-    let shut = companions.iter().filter(|path| path.exists()).find_map(|path| {
-        let error = access(path, Access::READ_OK | Access::WRITE_OK).err()?;
-        Some(format!("{}: {error}", path.display()))
-    })?;
-    let line = Line::new(check, Verdict::Warn, shut);
-    Some(line.hint("run as the user that owns the database"))
 }
