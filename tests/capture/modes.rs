@@ -47,6 +47,25 @@ fn an_exclusively_locked_database_is_named_and_delays_nobody() {
     fleet.finish(shipper);
 }
 
+/// In WAL mode, an application that comes to want its database to itself is refused, and shipping goes on.
+#[test]
+fn no_application_takes_a_database_in_wal_mode_from_us() {
+    let _turn = shared();
+    let fleet = Fleet::new("not-exclusive", &["a"]);
+    App::open(&fleet.db("a")).sql("PRAGMA journal_mode=WAL; CREATE TABLE t(v)");
+    let shipper = fleet.ship();
+    fleet.await_shipped("a");
+    let mut greedy = App::open(&fleet.db("a"));
+    greedy.sql("PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE");
+    let refused = greedy.try_sql("INSERT INTO t VALUES('alone')");
+    assert!(refused.as_ref().is_err_and(|error| error.contains("locked")), "{refused:?}");
+    greedy.close("main");
+    App::open(&fleet.db("a")).sql("INSERT INTO t VALUES('together')");
+    fleet.await_shipped("a");
+    assert_eq!(fleet.state_of("a").as_deref(), Some("live"));
+    fleet.finish(shipper);
+}
+
 /// Commits are in the `-wal` only, the application is gone, and we are the last to close: nothing is lost,
 /// and closing changes nothing on disk.
 #[test]
