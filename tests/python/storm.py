@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 
+ROWS = 600
 SERIES = "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < %d) "
 
 
@@ -50,7 +51,9 @@ class Storm:
             "CREATE VIRTUAL TABLE rt USING rtree(id, a, b)",
             f"INSERT INTO rt(a, b) {rows} SELECT i, i + 5 FROM s",
             "DROP TABLE rt",
-            f"INSERT INTO data(v, b) {rows} SELECT abs(random()) % 10000, randomblob(abs(random()) % 900) FROM s",
+            # With an end to its growth: all that is written stays in the store.
+            f"INSERT INTO data(v, b) {rows} SELECT abs(random()) % 10000, randomblob(abs(random()) % 900) FROM s; "
+            f"DELETE FROM data WHERE id < (SELECT max(id) - {ROWS} FROM data)",
             f"DELETE FROM data WHERE id % {2 + self.below(20)} = 0",
             f"UPDATE data SET v = v + 1, b = randomblob(length(b)) WHERE id % {2 + self.below(20)} = 0",
             "VACUUM",
