@@ -19,7 +19,7 @@ use console::descriptors;
 use console::output::known;
 use console::progress::Progress;
 use fleet_log::FleetFile;
-use segment::{Name, Seq};
+use segment::{CatalogueEntry, DatabaseState, Name, Seq};
 use store::Store;
 use store::clock::Clock;
 
@@ -293,13 +293,14 @@ impl Restorer<'_> {
         (jobs, planned)
     }
 
-    /// What the primary lost before this cut is told, with the state that still had it.
+    /// What the primary lost before this cut is told, with the state that still had it; and what it could not read.
     fn tell_gone(&self, jobs: &[Job], cut: &Cut, report: &mut Report) {
         let entries = jobs.iter().filter_map(|job| cut.catalogue.databases.get(&job.db));
-        for entry in entries.filter(|entry| gone::is_gone(entry)) {
+        let is_unread = |entry: &CatalogueEntry| entry.state == DatabaseState::Unread;
+        for entry in entries.filter(|entry| gone::is_gone(entry) || is_unread(entry)) {
             let since = gone::since(&**self.store, entry, cut.seq);
             report.of(entry.id, |told| {
-                told.gone(entry.state, since);
+                if is_unread(entry) { told.unread() } else { told.gone(entry.state, since) }
                 tracing::warn!(db = %told.name, "{}", known(told.warning.as_deref(), str::to_owned));
             });
         }

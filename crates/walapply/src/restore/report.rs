@@ -137,6 +137,14 @@ impl Restored {
         });
     }
 
+    /// Commits that nobody captured may have followed.
+    pub(super) fn unread(&mut self) {
+        self.warning = Some(
+            "the primary could not read it: this is what it was before, and may lack later commits"
+                .to_owned(),
+        );
+    }
+
     pub(super) fn fail(&mut self, error: &ApplyError) {
         self.outcome = Outcome::Failed;
         self.refuse(error);

@@ -269,6 +269,11 @@ fn databases_without_content_are_told_apart() {
     shop.announce(id(50), "empty", "p0", DatabaseState::Empty);
     shop.announce(id(51), "gone", "p0", DatabaseState::Missing);
     let ledger = shop.databases[1].id;
+    shop.announce(ledger, "ledger", "p2", DatabaseState::Unread);
+    let report = restore(&shop, &one(&shop, "ledger")).unwrap();
+    let warning = report.databases[0].warning.as_deref().unwrap();
+    assert!(warning.contains("could not read it"), "{warning}");
+    fs::remove_file(shop.out("restored")).unwrap();
     shop.announce(ledger, "ledger", "p2", DatabaseState::Missing);
     let report = restore(&shop, &request(&shop, Which::All)).unwrap();
     let outcomes: Vec<_> =
