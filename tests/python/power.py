@@ -1,6 +1,7 @@
 """Power cuts, from a trace of the system calls of a process (strace -f -y -xx): what may be on the disk afterwards.
 
-power.py TRACE FOLDER OUT OPTIONS       writes states of FOLDER after cuts at random moments to OUT/0, OUT/1, ...
+power.py TRACE FOLDER OUT OPTIONS       writes states of FOLDER after cuts at random moments to OUT/0, OUT/1, ... and keeps
+                                        every keep_each-th of them
 
 The model: a write or truncation counts for certain once the file was synced; until then any subset of them may have
 arrived, each write in any subset of its 512-byte sectors. Names (created, linked, renamed, removed) arrive in their order, and for
@@ -15,7 +16,7 @@ import shutil
 import sqlite3
 import sys
 
-OPTIONS = {"seed": 1, "states": 100}
+OPTIONS = {"seed": 1, "states": 100, "keep_each": 1}
 SECTOR = 512
 LINE = re.compile(r"^(\d+)\s+(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
 TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -192,6 +193,8 @@ def main():
             for database in pathlib.Path(out, "opened").glob("databases/*.db"):
                 commits.append(judge(database))
             shutil.rmtree(pathlib.Path(out, "opened"), ignore_errors=True)
+            if number % options["keep_each"]:
+                shutil.rmtree(target, ignore_errors=True)
             number += 1
         disk.take(*call)
     found = [each for each in commits if each is not None]

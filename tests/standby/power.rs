@@ -35,18 +35,15 @@ fn whatever_a_power_cut_leaves_is_whole_and_goes_on() {
     fleet.finish(shipper);
 
     let cuts = fleet.scratch.file("cuts");
-    let report = cut(
-        &trace,
-        &standby,
-        &cuts,
-        &json!({"seed": rng.below(1 << 30), "states": scaled(120, 4_000)}),
-    );
+    let (states, followed) = (scaled(120, 4_000), scaled(8, 200));
+    let each = states / followed;
+    let options = json!({"seed": rng.below(1 << 30), "states": states, "keep_each": each});
+    let report = cut(&trace, &standby, &cuts, &options);
     println!("{report}");
     let commits = report["commits"].as_array().expect("commits");
     assert!(commits.len() > 3, "the cuts show hardly anything: {report}");
-    let states = report["states"].as_u64().expect("a number");
-    for _ in 0..scaled(8, 200) {
-        let state = cuts.join(rng.below(states).to_string());
+    for number in 0..followed {
+        let state = cuts.join((number * each).to_string());
         let after = Standby::over(&state, &fleet.store());
         after.catch_up();
         after.assert_equal(&fleet);
