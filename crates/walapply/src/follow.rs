@@ -16,6 +16,7 @@
 //! After a crash at any point every file holds the state after some log object; the next start finds out which by content.
 
 mod checkpoint;
+mod claim;
 mod clocks;
 mod feed;
 mod fleet;
@@ -43,7 +44,6 @@ use std::time::{Duration, Instant};
 use console::config::StandbySettings;
 use console::{ExitCode, Failure, WalapplyConfig, descriptors};
 use crossbeam_channel::{Receiver, bounded, never, select};
-use segment::Name;
 use store::Store;
 
 use crate::budget::Budget;
@@ -65,8 +65,6 @@ pub use track::Condition;
 
 /// A process that has just ended may hold the folder's lock for a moment longer, through a child that it was starting.
 const FOLDER_PATIENCE: Duration = Duration::from_secs(1);
-/// The file in the standby's folder that says whose it is.
-const CLAIM: &str = ".walapply-fleet";
 /// The coordinator notices a stop this late at most.
 const STOP_TICK: Duration = Duration::from_millis(500);
 /// `--once` waits this long for what others hold up (a lock, the store) before it gives up.
@@ -101,7 +99,7 @@ pub fn follow(
     let standby = config.standby()?;
     let clocks = Clocks::of_host();
     let folder = open_folder(&standby.dir).map_err(|error| failure(&error))?;
-    claim(&folder.path, &config.fleet)?;
+    claim::check(&folder.path, &config.fleet)?;
     make_folder(&config.state_dir.join("replicas")).map_err(|error| failure(&error))?;
     let settings = Settings {
         standby: standby.clone(),
@@ -271,31 +269,6 @@ fn open_folder(path: &Path) -> Result<Folder, ApplyError> {
             Err(fs::TryLockError::Error(error)) => {
                 return Err(ApplyError::file(path, "locking")(error));
             }
-        }
-    }
-}
-
-/// The folder is of one fleet: the files of another one's standby carry the same mark, and would be written over.
-fn claim(folder: &Path, fleet: &Name) -> Result<(), Failure> {
-    let path = folder.join(CLAIM);
-    let found = match fs::read(&path) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failure(&ApplyError::file(&path, "reading")(error))),
-    };
-    match found {
-        Some(found) if found.trim_ascii() == fleet.as_str().as_bytes() => Ok(()),
-        Some(found) => {
-            let other = String::from_utf8_lossy(found.get(..128).unwrap_or(&found)).into_owned();
-            let told = format!("{} is the standby of fleet {:?}", folder.display(), other.trim());
-            Err(Failure::new(ExitCode::Usage, told).hint(format!(
-                "correct `dir` in [standby], or delete {} if its databases may be written over",
-                path.display()
-            )))
-        }
-        None => {
-            let written = fs::write(&path, format!("{fleet}\n"));
-            written.map_err(|error| failure(&ApplyError::file(&path, "writing")(error)))
         }
     }
 }

@@ -44,13 +44,14 @@ fn the_folder_of_another_fleets_standby_is_refused() {
     let shop = shop();
     let standby = Standby::of(&shop);
     standby.once(&shop).unwrap();
-    let path = standby.path("ledger").with_file_name(CLAIM);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "anvil\n");
-    std::fs::write(&path, "other\n").unwrap();
+    let path = standby.path("ledger").with_file_name(claim::FILE);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"fleet":"anvil"}"#);
+    std::fs::write(&path, r#"{"fleet":"other"}"#).unwrap();
     let failure = standby.once(&shop).unwrap_err();
     assert_eq!(failure.exit, ExitCode::Usage);
-    assert!(failure.to_string().contains("the standby of fleet \"other\""), "{failure}");
-    std::fs::remove_file(&path).unwrap();
+    assert!(failure.to_string().contains("the standby of fleet other"), "{failure}");
+    // What a power cut leaves.
+    std::fs::write(&path, r#"{"fleet":"oth"#).unwrap();
     standby.once(&shop).unwrap();
     standby.assert_equals(&shop);
 }
