@@ -35,8 +35,10 @@ const ERROR_PAUSE: Duration = Duration::from_millis(200);
 /// How long the log is silent before it is listed, and how often then: a primary writes a heartbeat sooner, so what looks
 /// like the end of the log may be a hole.
 const END_INTERVAL: Duration = Duration::from_secs(16 * 60);
-/// The same for a cheaper look, at the object before the end of the log and at the one after it.
+/// The same for a cheaper look, at the object before the end of the log and at some behind it.
 const NEAR_INTERVAL: Duration = Duration::from_secs(60);
+/// How far behind the end, one after the other; the next but one is looked for every time.
+const NEAR_DISTANCES: [u64; 6] = [2, 4, 8, 16, 32, 64];
 const MISSING: &str = "it is not in the store, though later objects are";
 
 /// What the coordinator is told.
@@ -89,8 +91,15 @@ type Going<T> = Result<T, Stopped>;
 pub(super) fn run(reading: Reading) {
     let now = reading.clocks.steady.now();
     let poller = Poller::new(reading.limits, now);
-    let mut thread =
-        Thread { reading, poller, errors: 0, end: None, end_looked_for: now, near_looked_at: now };
+    let mut thread = Thread {
+        reading,
+        poller,
+        errors: 0,
+        end: None,
+        end_looked_for: now,
+        near_looked_at: now,
+        near_looks: 0,
+    };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
 }
@@ -103,6 +112,7 @@ struct Thread {
     end: Option<Seq>,
     end_looked_for: Instant,
     near_looked_at: Instant,
+    near_looks: usize,
 }
 
 impl Thread {
@@ -209,9 +219,13 @@ impl Thread {
         while let Some(error) = lost(&*self.reading.store, reader.position()) {
             self.trouble(error)?;
         }
-        let behind = reader.position().next.next();
-        if let Ok(_) | Err(LogError::Corrupt { .. }) = table(&*self.reading.store, behind) {
-            self.end = self.end.max(Some(behind));
+        self.near_looks += 1;
+        let further = NEAR_DISTANCES[self.near_looks % NEAR_DISTANCES.len()];
+        let next = reader.position().next.get();
+        for behind in [next + 1, next + further].into_iter().filter_map(Seq::new) {
+            if let Ok(_) | Err(LogError::Corrupt { .. }) = table(&*self.reading.store, behind) {
+                self.end = self.end.max(Some(behind));
+            }
         }
         Ok(())
     }
