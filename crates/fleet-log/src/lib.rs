@@ -39,6 +39,6 @@ pub use machine::Intent;
 pub use position::Position;
 pub use reader::{Batch, End, Reader, Step};
 pub use rules::{Rule, Rules};
-pub use salvage::{Salvage, salvage_at};
+pub use salvage::{Salvage, beginning_at, salvage_at};
 pub use tail::{SoundEnd, Tail, find_sound_end, find_tail};
 pub use writer::{Appended, Identity, Slot, Writer};

@@ -46,6 +46,22 @@ pub fn salvage_at(store: &dyn Store, seq: Seq) -> Result<Salvage, LogError> {
     }
 }
 
+/// The state of the fleet from which a reader can go on towards the log object `seq`: the one after that object, or, where
+/// something is lost that this needs, the one of the newest sound catalogue before. Reading on from there meets what is lost.
+///
+/// # Errors
+/// As for [`salvage_at`]; the damage itself where no catalogue is sound.
+pub fn beginning_at(store: &dyn Store, seq: Seq) -> Result<Snapshot, LogError> {
+    match catalogue_at(store, seq) {
+        Err(LogError::Corrupt { .. } | LogError::Missing { .. } | LogError::NewerFormat { .. }) => {
+            let span = look_back(store, table(store, seq)?);
+            let Span { first, .. } = span.map_err(|error| explain(store, error))?;
+            catalogue_at(store, first)
+        }
+        found => found,
+    }
+}
+
 fn salvage(store: &dyn Store, seq: Seq) -> Result<Salvage, LogError> {
     let Span { first, lost } = look_back(store, table(store, seq)?)?;
     let mut folding = Folding::default();

@@ -57,7 +57,8 @@ pub struct SoundEnd {
     pub lost: Vec<LogError>,
 }
 
-/// Finds the newest object that can be read: for those who look at what a damaged store still holds. Nobody may write after
+/// Finds the newest object that can be read, whatever stands behind it, an object of a newer format included: for those who
+/// look at what a damaged store still holds. Nobody may write after
 /// it, nor take it for the newest state, where something is lost behind it.
 ///
 /// # Errors
@@ -65,7 +66,9 @@ pub struct SoundEnd {
 pub fn find_sound_end(store: &dyn Store) -> Result<SoundEnd, LogError> {
     let (end, error) = match find_tail(store) {
         Ok(tail) => return Ok(SoundEnd { tail, lost: Vec::new() }),
-        Err(error @ LogError::Corrupt { seq, .. }) => (seq, error),
+        Err(error @ (LogError::Corrupt { seq, .. } | LogError::NewerFormat { seq, .. })) => {
+            (seq, error)
+        }
         Err(error) => return Err(error),
     };
     let boundary = boundary::read(store)?;
@@ -81,7 +84,11 @@ pub fn find_sound_end(store: &dyn Store) -> Result<SoundEnd, LogError> {
                     lost,
                 });
             }
-            Err(error @ (LogError::Corrupt { .. } | LogError::Missing { .. })) => lost.push(error),
+            Err(
+                error @ (LogError::Corrupt { .. }
+                | LogError::Missing { .. }
+                | LogError::NewerFormat { .. }),
+            ) => lost.push(error),
             Err(error) => return Err(error),
         }
     }

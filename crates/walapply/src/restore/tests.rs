@@ -226,9 +226,26 @@ fn what_stands_before_a_damaged_end_of_the_log_is_restored_and_listed() {
     let last = shop.last();
     let [before, sound] = [last.get() - 2, last.get() - 1].map(|seq| Seq::new(seq).unwrap());
     let (of_before, of_sound) = (stamp(before), stamp(sound));
-    fs::write(shop.object_path(&ObjectName::log(last)), b"damaged").unwrap();
+    let path = shop.object_path(&ObjectName::log(last));
+    let mut newer = fs::read(&path).unwrap();
+    newer[8] = 7;
+    for bytes in [b"damaged".to_vec(), newer] {
+        fs::write(&path, bytes).unwrap();
+        check_before(&shop, &states, (before, of_before), (sound, of_sound));
+        fs::remove_dir_all(shop.out("")).unwrap();
+    }
+}
+
+/// The newest object cannot be read; `sound` is the one before it, and `before` the one before that, with their stamps.
+fn check_before(
+    shop: &Shop,
+    states: &[(Seq, Vec<Image>)],
+    (before, of_before): (Seq, Millis),
+    (sound, of_sound): (Seq, Millis),
+) {
+    let last = shop.last();
     let at = |point, output: &str| {
-        restore(&shop, &Request { point, output: shop.out(output), ..request(&shop, Which::All) })
+        restore(shop, &Request { point, output: shop.out(output), ..request(shop, Which::All) })
     };
     for (point, output) in [(Point::Seq(sound), "seq"), (Point::At(of_sound.offset(-1)), "at")] {
         let report = at(point, output).unwrap();

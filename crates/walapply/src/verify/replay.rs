@@ -144,8 +144,10 @@ impl Replay {
         self.state.as_ref().map(|state| state.hashes.page_count())
     }
 
+    /// A life may begin without knowing of the one before it, where the owner went on over an object that was lost then.
     fn check_link(&self, section: &SectionEntry) -> Result<(), String> {
         match (self.last, section.previous_seq) {
+            (_, None) if section.new_incarnation => Ok(()),
             (Some(last), named) if self.state.is_some() && named != Some(last) => Err(format!(
                 "names {} as the change before it, that is {last}",
                 named.map_or_else(|| "nothing".to_owned(), |seq| seq.to_string())

@@ -331,6 +331,20 @@ fn hostile_segments_are_refused_without_harm() {
     });
 }
 
+/// The owner went on over an object that was lost, and then that was brought back.
+#[test]
+fn a_store_that_was_mended_after_its_owner_went_on_is_sound() {
+    let (mut shop, _) = busy_shop(6);
+    let id = shop.databases[0].id;
+    let entry = shop.catalogue.databases.get_mut(&id).unwrap();
+    *entry = entry.without_content();
+    shop.publish_catalogue();
+    shop.replace(0, 512);
+    shop.databases[0].last = None;
+    shop.flush();
+    assert_eq!(verified(&shop).damage, []);
+}
+
 /// What a follower does not need, but a walk over the whole log can tell.
 #[test]
 fn headers_and_names_that_do_not_follow_from_the_log_are_seen() {

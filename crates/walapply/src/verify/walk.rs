@@ -6,8 +6,8 @@ use std::sync::Arc;
 use console::progress::Progress;
 use fleet_log::{FleetFile, LogError, Position};
 use segment::{
-    BaseRecord, Catalogue, DatabaseState, DbId, Header, LOG_PREFIX, Millis, Name, ObjectName,
-    Pages, Record, SectionEntry, Segment, SegmentError, Seq, Table, page_hash,
+    BaseRecord, Catalogue, CatalogueEntry, DatabaseState, DbId, Header, LOG_PREFIX, Millis, Name,
+    ObjectName, Pages, Record, SectionEntry, Segment, SegmentError, Seq, Table, page_hash,
 };
 use store::Store;
 
@@ -189,12 +189,19 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A catalogue must say what all objects before it say together.
+    /// A catalogue must say what all objects before it say together, or nothing of a database's content: the owner then
+    /// went on over an object that was lost, and the database begins a new life.
     fn check_catalogue(&mut self, seq: Seq, catalogue: &Catalogue) {
         let names = catalogue.databases.values().map(|entry| (entry.id, entry.name.clone()));
         self.names.extend(names);
-        let differs =
-            self.catalogue.as_ref().is_some_and(|known| known.databases != catalogue.databases);
+        let follows = |known: &CatalogueEntry, said: &CatalogueEntry| {
+            known == said || known.without_content() == *said
+        };
+        let differs = self.catalogue.as_ref().is_some_and(|known| {
+            let [known, said] = [&known.databases, &catalogue.databases];
+            known.len() != said.len()
+                || !known.values().zip(said.values()).all(|(known, said)| follows(known, said))
+        });
         if differs && seq != Seq::FIRST {
             self.blame_log(seq, "its catalogue does not follow from the log before it".to_owned());
         }

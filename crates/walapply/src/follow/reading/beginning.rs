@@ -4,7 +4,7 @@
 //! passed over.
 
 use fleet_log::{
-    FleetFile, LogError, Position, Snapshot, SoundEnd, Tail, catalogue_at, find_sound_end,
+    FleetFile, LogError, Position, Snapshot, SoundEnd, Tail, beginning_at, find_sound_end,
 };
 use segment::{Catalogue, FleetId, Header, Millis, Seq, Table};
 
@@ -61,7 +61,11 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         (Ok(_) | Err(LogError::Corrupt { .. }), Some(saved)) => {
             return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
         }
-        (Ok(SoundEnd { tail, .. }), None) => (tail, None),
+        // Nobody begins with what an older program wrote: the newer objects would stop him at once.
+        (Ok(SoundEnd { tail, lost }), None) => match lost.into_iter().find(is_newer) {
+            Some(newer) => return Err(newer),
+            None => (tail, None),
+        },
         (Err(error), _) => return Err(error),
     };
     let (end, last, server) = match (tail, saved) {
@@ -83,7 +87,7 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
         }
     };
     let Some(newest) = end.last() else { return Ok(Found::NoLog) };
-    let Snapshot { catalogue, position, .. } = catalogue_at(store, newest)?;
+    let Snapshot { catalogue, position, .. } = beginning_at(store, newest)?;
     let sealed = Sealed::look_up(store, &catalogue, server);
     let (last, server) = (Some(last.header), Some(server));
     let end = Some(newest);
@@ -91,6 +95,10 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
     let beginning =
         Beginning { fleet: file.id, catalogue, position, sealed, gone, server, last, end };
     Ok(Found::Beginning(Box::new(beginning)))
+}
+
+fn is_newer(error: &LogError) -> bool {
+    matches!(error, LogError::NewerFormat { .. })
 }
 
 /// Whether the log ends before what was applied, or ends there with another object.

@@ -176,10 +176,15 @@ fn objects_that_cannot_be_read_are_passed_together() {
                 false => wreck(&shop, seq),
             }
         }
-        let running = standby.start(&shop);
-        running.until("passed", |snapshot| snapshot.read == Some(last));
-        let damage = running.snapshot().damage.unwrap();
-        assert!(damage.contains(&format!("log objects {} to {}", lost[0], lost[2])), "{damage}");
+        // Also by one that begins here, and finds no catalogue behind them.
+        let (running, fresh) = (standby.start(&shop), Standby::of(&shop));
+        let beginner = fresh.start(&shop);
+        for each in [&running, &beginner] {
+            each.until("passed", |snapshot| snapshot.read == Some(last));
+            let damage = each.snapshot().damage.unwrap();
+            let told = format!("log objects {} to {}", lost[0], lost[2]);
+            assert!(damage.contains(&told), "{damage}");
+        }
         shop.rebase(0);
         shop.rebase(1);
         shop.publish_catalogue();
@@ -187,6 +192,10 @@ fn objects_that_cannot_be_read_are_passed_together() {
         running.until_condition("ledger", Condition::Live);
         running.stop().unwrap();
         standby.assert_equals(&shop);
+        beginner.until_applied(shop.last());
+        beginner.until_condition("ledger", Condition::Live);
+        beginner.stop().unwrap();
+        fresh.assert_equals(&shop);
     }
 }
 
