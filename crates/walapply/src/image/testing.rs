@@ -42,7 +42,7 @@ pub(crate) struct Tracked {
     /// As it was shipped last.
     pub(crate) shipped: Option<Image>,
     txid: Txid,
-    last: Option<Seq>,
+    pub(crate) last: Option<Seq>,
 }
 
 /// What a flush says about one database.
