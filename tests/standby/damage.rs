@@ -326,12 +326,11 @@ impl LostChange {
             assert!(is_named(&said(&output), &[&lost]), "{lost} is not named: {}", said(&output));
         }
         let mut followers = [standbys[0].follow(), standbys[1].follow()];
-        followers[0].await_line(&["following"]);
-        followers[1].await_line(&["the log cannot be read on"]);
+        followers.iter_mut().for_each(|follower| drop(follower.await_line(&["following"])));
         let told = standbys[0].await_state("a", "doubtful");
         assert!(told["detail"].as_str().is_some_and(|detail| names(detail, &lost)), "{told}");
         assert!(told["apply_lag_seconds"].as_f64().is_some_and(|lag| lag > 0.0), "{told}");
-        standbys[0].await_state("b", "live");
+        standbys.iter().for_each(|standby| drop(standby.await_state("b", "live")));
         assert_whole(&standbys[0].db("a"), test);
         Self { fleet, shipper, standbys, followers }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use console::control::{self, told_silence};
 use console::output::{Align, Table, age, bytes, known};
 use console::{Failure, WalapplyConfig};
-use fleet_log::{SoundEnd, Tail};
+use fleet_log::{Salvage, SoundEnd, Tail};
 use segment::{CatalogueEntry, DatabaseState, Millis, Name, Seq};
 use serde_json::{Map, Value, json};
 use store::Store;
@@ -95,8 +95,9 @@ fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
             fill(&mut status, durable, server);
             status.insert("epoch".to_owned(), json!(position.epoch));
             status.insert("owner".to_owned(), json!(position.owner));
-            let databases = durable.map(|seq| databases(&source.store, seq, server)).transpose()?;
-            status.insert("databases".to_owned(), json!(databases));
+            if let Some(seq) = durable {
+                fill_databases(&mut status, &source.store, seq, server)?;
+            }
             let heard = primary::sealed(&last.header);
             tell_primary(&mut status, position.owner, heard, config.quiet_after(), server);
         }
@@ -142,15 +143,34 @@ fn fill(status: &mut Map<String, Value>, durable: Option<Seq>, server: Millis) {
     status.insert("store".to_owned(), store);
 }
 
-fn databases(store: &Arc<dyn Store>, at: Seq, server: Millis) -> Result<Vec<Value>, ApplyError> {
-    let catalogue = fleet_log::salvage_at(&**store, at).map_err(blame)?.catalogue;
+fn fill_databases(
+    status: &mut Map<String, Value>,
+    store: &Arc<dyn Store>,
+    at: Seq,
+    server: Millis,
+) -> Result<(), ApplyError> {
+    let Salvage { catalogue, lost, in_doubt } =
+        fleet_log::salvage_at(&**store, at).map_err(blame)?;
+    if !lost.is_empty() {
+        let lost: Vec<String> = lost.iter().rev().map(ToString::to_string).collect();
+        let damage = format!("{}: what is said behind it may be incomplete", lost.join("; "));
+        status.entry("damage").or_insert(json!(damage));
+    }
     let mut entries: Vec<&CatalogueEntry> = catalogue
         .databases
         .values()
         .filter(|entry| entry.state != DatabaseState::Retired)
         .collect();
     entries.sort_by_key(|entry| entry.name.key());
-    entries.into_iter().map(|entry| database(store, entry, server)).collect()
+    let rows = entries.into_iter().map(|entry| {
+        let mut row = database(store, entry, server)?;
+        if in_doubt.contains(&entry.id) {
+            row["state"] = json!(Condition::Doubtful);
+        }
+        Ok(row)
+    });
+    status.insert("databases".to_owned(), json!(rows.collect::<Result<Vec<Value>, ApplyError>>()?));
+    Ok(())
 }
 
 fn database(

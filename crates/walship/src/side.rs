@@ -77,7 +77,11 @@ impl Side {
     fn encode(&self, pages: &BTreeMap<PageNo, Box<[u8]>>) -> SideObject {
         let pages = pages.iter().map(|(pgno, page)| (*pgno, &**page));
         let body = segment::encode_body(self.section.page_size, pages);
-        let section = SectionEntry { page_count: body.page_count, ..self.section.clone() };
+        let section = SectionEntry {
+            page_count: body.page_count,
+            previous_seq: None,
+            ..self.section.clone()
+        };
         let bytes = segment::encode(&Draft {
             header: header(&self.author, SegmentKind::Side),
             records: Vec::new(),
@@ -113,7 +117,7 @@ mod tests {
             pre: Checksum::EMPTY,
             post: Checksum::EMPTY,
             oldest_commit: Millis::new(1),
-            previous_seq: None,
+            previous_seq: Some(segment::Seq::FIRST),
             is_diff: false,
             new_incarnation: false,
             body: None,
@@ -142,6 +146,7 @@ mod tests {
             left = side.pages.len();
             side.is_put();
             let segment = Segment::decode(bytes.into()).expect("a side object");
+            assert_eq!(segment.table().sections[0].previous_seq, None, "the log object names it");
             let (mut pages, mut buffer) = (segment.pages(0).expect("a body"), Vec::new());
             while let Some((pgno, page)) = pages.next_into(&mut buffer).expect("a page") {
                 assert_eq!(page[0], pgno.get().to_le_bytes()[0]);

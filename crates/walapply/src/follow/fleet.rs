@@ -71,6 +71,7 @@ pub(super) struct Fleet {
     clashes: BTreeMap<DbId, Name>,
     /// Whose files stay here though they are not followed any more.
     left_behind: Vec<LeftBehind>,
+    is_left_behind_due: bool,
     /// Tiers that are to be followed and that the fleet does not have.
     unknown_tiers: Vec<String>,
 }
@@ -101,6 +102,7 @@ impl Fleet {
             saved: (now, None),
             clashes: BTreeMap::new(),
             left_behind: Vec::new(),
+            is_left_behind_due: false,
             unknown_tiers: Vec::new(),
         }
     }

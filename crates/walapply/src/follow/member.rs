@@ -94,10 +94,10 @@ impl Member {
     }
 
     /// Whether a job may begin: one that closes or replaces the file must not, while a checkpoint has it open. One that
-    /// moves it must not, before it is known where to.
+    /// moves or makes it must not, before it is known where to.
     pub(super) fn may_begin(&self, are_names_known: bool) -> bool {
         (!self.schedule.is_running() || self.track.is_following())
-            && (are_names_known || !self.is_renamed())
+            && (are_names_known || !self.is_renamed() && !self.track.is_stale())
     }
 
     /// Whether a job or a checkpoint runs.

@@ -119,6 +119,7 @@ impl Thread {
     fn read(&mut self) -> Going<()> {
         let (fleet, position) = self.begin()?;
         let mut reader = Reader::new(Arc::clone(&self.reading.store), position).of_fleet(fleet);
+        self.await_the_last(&reader)?;
         loop {
             match reader.batch(BATCH_OBJECTS, BATCH_BYTES) {
                 Ok(Batch::Accepted { segments, end: End::Tail, server })
@@ -216,9 +217,7 @@ impl Thread {
             return Ok(());
         }
         self.near_looked_at = now;
-        while let Some(error) = lost(&*self.reading.store, reader.position()) {
-            self.trouble(error)?;
-        }
+        self.await_the_last(reader)?;
         self.near_looks += 1;
         let further = NEAR_DISTANCES[self.near_looks % NEAR_DISTANCES.len()];
         let next = reader.position().next.get();
@@ -226,6 +225,14 @@ impl Thread {
             if let Ok(_) | Err(LogError::Corrupt { .. }) = table(&*self.reading.store, behind) {
                 self.end = self.end.max(Some(behind));
             }
+        }
+        Ok(())
+    }
+
+    /// Waits while the last object that was read is not there, or another one.
+    fn await_the_last(&mut self, reader: &Reader) -> Going<()> {
+        while let Some(error) = lost(&*self.reading.store, reader.position()) {
+            self.trouble(error)?;
         }
         Ok(())
     }

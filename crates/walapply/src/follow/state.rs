@@ -141,10 +141,10 @@ impl FollowState {
             facts.heard.map(|heard| seconds(store_now.since(heard)));
         let unanswered = snapshot.store.last_ok.map(|last| store_now.since(last));
         let unanswered = unanswered.map(Duration::from_millis);
-        if let (Some(silence), Some(limit)) = (unanswered, facts.quiet_after)
-            && silence > limit
-        {
+        let unanswered = unanswered.filter(|silence| Some(*silence) > facts.quiet_after);
+        if let (Some(silence), Some(_)) = (unanswered, facts.quiet_after) {
             snapshot.tell_unanswered(silence);
+            return snapshot;
         }
         let quiet_after = facts.quiet_after.filter(|_| is_fresh && facts.at_tail);
         if let Some(silence) =

@@ -541,6 +541,11 @@ impl<P> Track<P> {
         self.stage == Stage::Following
     }
 
+    /// Whether the file is to be rebuilt.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stage == Stage::Stale
+    }
+
     /// Whether a job runs.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_busy

@@ -174,7 +174,7 @@ impl Layer {
             pre: section.pre,
             post: section.post,
         };
-        if (table.header.kind, found) != (kind, self.content) {
+        if (table.header.kind, found) != (kind, self.content) || section.previous_seq.is_some() {
             return Err("its pages belong to something else than the log says".to_owned());
         }
         let empty = table.body_offset..table.body_offset;

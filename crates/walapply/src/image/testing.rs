@@ -277,7 +277,8 @@ impl Shop {
     ) -> Part {
         let body =
             encode_body(entry.page_size, pages.iter().map(|(page, content)| (*page, &content[..])));
-        let entry = SectionEntry { side: Vec::new(), page_count: 0, ..entry.clone() };
+        let entry =
+            SectionEntry { side: Vec::new(), page_count: 0, previous_seq: None, ..entry.clone() };
         let header = Header { kind, seq: None, previous: SegmentHash::ZERO, ..self.header() };
         let draft = Draft { header, records: Vec::new(), sections: vec![(entry, Some(body))] };
         let encoded = encode(&draft);

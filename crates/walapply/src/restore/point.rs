@@ -60,7 +60,8 @@ impl Cut {
             LogError::Missing { seq } => (*seq, "it is missing".to_owned()),
             error => return Some(blame(error.clone())),
         };
-        let before = seq.previous();
+        let first = self.lost.iter().filter_map(seq_of).min().unwrap_or(seq);
+        let before = first.previous();
         let before = before.map(|seq| format!("; --seq {seq} restores what was before it"));
         let detail = format!("{detail}; {meaning}{}", before.unwrap_or_default());
         Some(ApplyError::Corrupt { what: ObjectName::log(seq).to_string(), detail })
@@ -100,6 +101,13 @@ pub fn find(
     let header = if seq == end { last.header } else { table(&**store, seq).map_err(blame)?.header };
     let Header { stamp, consistent, .. } = header;
     Ok(Some(Cut { seq, stamp, consistent, catalogue, lost, in_doubt }))
+}
+
+fn seq_of(error: &LogError) -> Option<Seq> {
+    match error {
+        LogError::Corrupt { seq, .. } | LogError::Missing { seq } => Some(*seq),
+        _ => None,
+    }
 }
 
 /// Whether a point may lie behind the last object that can be read.

@@ -266,6 +266,23 @@ fn check_before(
     assert_eq!(listing.databases.len(), 2);
 }
 
+/// One that is lost itself was named as what can be restored.
+#[test]
+fn the_state_before_everything_that_is_lost_is_named() {
+    let (shop, states) = busy_shop(3);
+    let [sound, lost, also_lost] = [0, 1, 2].map(|index| states[index].0);
+    let mut shop = shop;
+    shop.flush();
+    let after = shop.append(Vec::new(), Vec::new());
+    for seq in [lost, also_lost] {
+        fs::remove_file(shop.object_path(&ObjectName::log(seq))).unwrap();
+    }
+    let told = restore(&shop, &one(&shop, "orders")).unwrap().text();
+    assert!(told.contains(&format!("--seq {sound} restores")), "{after}: {told}");
+    let wanted = Request { point: Point::Seq(sound), ..one(&shop, "orders") };
+    assert_eq!(restore(&shop, &wanted).unwrap().exit_code(), ExitCode::Fine);
+}
+
 /// A script that plans first must not hear that all is fine.
 #[test]
 fn a_dry_run_ends_as_the_restore_would() {

@@ -51,6 +51,21 @@ fn a_follower_tells_every_key_of_the_contract() {
 }
 
 #[test]
+fn without_a_follower_what_is_lost_is_told_and_what_it_may_have_changed_is_doubtful() {
+    let (shop, states) = busy_shop(3);
+    let lost = segment::ObjectName::log(states[1].0);
+    std::fs::remove_file(shop.object_path(&lost)).unwrap();
+    let mut shop = shop;
+    shop.append(Vec::new(), Vec::new());
+    let status = status(&config(&shop, "anvil")).unwrap();
+    let damage = status["damage"].as_str().unwrap();
+    assert!(damage.contains(&format!("log object {}", states[1].0)), "{damage}");
+    assert!(text(&status).contains(damage));
+    let states = status["databases"].as_array().unwrap().iter();
+    assert!(states.map(|row| &row["state"]).all(|state| state == "doubtful"), "{status}");
+}
+
+#[test]
 fn the_text_tells_what_is_wrong() {
     let status = json!({
         "store": { "reachable": false, "error": "connection refused" },

@@ -173,6 +173,7 @@ impl Fleet {
         for (db, member) in &mut self.members {
             member.track.tail_reached(&expected(self.catalogue.databases.get(db)), now);
         }
+        self.tell_left_behind();
     }
 
     fn damaged(&mut self, seq: Seq, table: &Table, position: Position, detail: &str) {
@@ -237,9 +238,9 @@ impl Fleet {
             tracing::warn!("the log cannot be read on: {text}");
             self.told_of_trouble = Some(now);
         }
-        let reachable =
-            if matches!(error, LogError::Store(_)) { Some(false) } else { self.store.reachable };
-        self.store = StoreHealth { reachable, error: Some(text), ..self.store.clone() };
+        let answers = !matches!(error, LogError::Store(_));
+        let last_ok = if answers { Some(self.now().store) } else { self.store.last_ok };
+        self.store = StoreHealth { reachable: Some(answers), last_ok, error: Some(text) };
         if ExitCode::from_number(error.exit_code()) == ExitCode::Corrupt {
             self.halted_since = self.halted_since.or(Some(self.now().store));
         }

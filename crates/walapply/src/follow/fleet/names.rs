@@ -4,8 +4,8 @@
 //! that another database has been given stays there, and becomes that one's content. The file of a database that is not
 //! followed any more stays as it was, and is told of.
 //!
-//! What must happen before what: files of renamed databases move once the log was read as far as it goes. Before that a
-//! file may be another database's already: what was read was true when it was written, and this standby may have
+//! What must happen before what: files of renamed databases move, and files are made, once the log was read as far as it
+//! goes. Before that a file may be another database's already: what was read was true when it was written, and this standby may have
 //! followed the log further than that in an earlier run.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ impl Fleet {
             let is_anothers = |name: &Name| owners.get(&name.key()).is_some_and(|of| of.id != *db);
             member.leave_files(is_anothers);
         }
-        self.tell_left_behind(&owners);
+        self.is_left_behind_due = true;
         self.look_for_tiers();
     }
 
@@ -88,8 +88,13 @@ impl Fleet {
         })
     }
 
-    /// Nothing is deleted here, and nobody should take an old state for the newest one.
-    fn tell_left_behind(&mut self, owners: &BTreeMap<String, CatalogueEntry>) {
+    /// Nothing is deleted here, and nobody should take an old state for the newest one. At the end of the log: before it,
+    /// names may be about to change.
+    pub(super) fn tell_left_behind(&mut self) {
+        if !std::mem::take(&mut self.is_left_behind_due) {
+            return;
+        }
+        let owners = self.owners();
         let formers = self.members.values().flat_map(|member| &member.place.formers);
         let on_their_way: BTreeSet<String> = formers.map(Name::key).collect();
         let mut found = self.files();

@@ -58,6 +58,10 @@ pub(super) fn find(reading: &Reading) -> Result<Found, LogError> {
     let (tail, saved) = match (find_sound_end(store), saved) {
         (Ok(SoundEnd { tail, lost }), saved) if lost.is_empty() || saved.is_none() => (tail, saved),
         // Reading on from where it stood tells what the damage concerns.
+        (Ok(SoundEnd { tail: Tail::At { last, server, .. }, .. }), Some(saved)) => {
+            let beginning = Beginning::saved(saved, Some(last.header), Some(server));
+            return Ok(Found::Beginning(Box::new(beginning)));
+        }
         (Ok(_) | Err(LogError::Corrupt { .. }), Some(saved)) => {
             return Ok(Found::Beginning(Box::new(Beginning::saved(saved, None, None))));
         }

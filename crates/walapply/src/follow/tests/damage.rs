@@ -161,6 +161,24 @@ fn a_false_version_is_damage_and_a_newer_one_is_not() {
     assert_eq!(salvage.lost.len(), 1, "{:?}", salvage.lost);
 }
 
+/// It stood live, without lag, for a minute, and a run that is to apply everything ended well.
+#[test]
+fn a_last_object_that_is_damaged_after_it_was_applied_is_told_at_once() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    let last = change(&mut shop);
+    standby.once(&shop).unwrap();
+    wreck(&shop, last);
+    let failure = standby.once(&shop).unwrap_err();
+    assert_eq!(failure.exit, ExitCode::Corrupt, "{failure}");
+    let running = standby.start(&shop);
+    running.until_condition("ledger", Condition::Doubtful);
+    let snapshot = running.snapshot();
+    assert_eq!(snapshot.store.reachable, Some(true), "it answers");
+    assert!(snapshot.primary.last_heard_seconds.is_some());
+    running.stop().unwrap();
+}
+
 /// Only a single one was passed: where two stood side by side, the standby stood still until the next catalogue.
 #[test]
 fn objects_that_cannot_be_read_are_passed_together() {

@@ -172,3 +172,28 @@ fn a_rename_that_is_read_again_leaves_the_file_of_the_next_one_of_that_name_alon
     let general = facts.databases.iter().find(|each| each.name == name("general")).unwrap();
     assert_eq!(general.heals, 0, "it has its file");
 }
+
+/// A follower that was killed reads a rename again: it made a whole copy under the former name each time, and then took that
+/// for somebody else's.
+#[test]
+fn no_file_is_made_under_a_name_that_is_about_to_change() {
+    let mut world = World::at_rest();
+    let saved = world.saved();
+    world.ship_renames(&[(0, "sales")]);
+    world.read_on();
+    world.settle();
+    world.assert_named();
+    world.fleet = Fleet::new(settings(&world.folder, &world.clocks));
+    world.begin_at(saved.catalogue, saved.position);
+    for _ in 0..3 {
+        world.go_round();
+        world.take_reports();
+    }
+    assert!(!world.path("ledger").exists(), "{:?}", world.files());
+    assert_eq!(world.fleet.facts().snapshot.left_behind, []);
+    world.read_on();
+    world.settle();
+    world.assert_named();
+    assert_eq!(world.evidence(), 0);
+    assert_eq!(world.fleet.facts().snapshot.left_behind, []);
+}
