@@ -58,23 +58,24 @@ pub fn table(store: &dyn Store, seq: Seq) -> Result<Table, LogError> {
     Err(LogError::Corrupt { seq, detail: format!("it says that it is number {}", facts.seq) })
 }
 
-/// Why a log object that looks like one of a newer format is damaged all the same, if it is: a writer never goes back to an
-/// older format, so a newer one does not stand between two objects of one writer that are as old as this program.
+/// Why a log object that looks like one of a newer format is damaged all the same, if it is: no program writes behind an
+/// object that it cannot read, so none that this one can read stands behind a newer one.
 ///
 /// # Errors
 /// The store's.
 pub fn false_version(store: &dyn Store, seq: Seq) -> Result<Option<LogError>, LogError> {
-    let writer_of = |seq: Seq| match table(store, seq) {
-        Ok(table) => Ok(Some(table.header.writer)),
+    match find_sound_end(store) {
+        Ok(SoundEnd { tail: Tail::At { position, .. }, .. }) if position.last() > Some(seq) => {
+            Ok(Some(damaged_version(seq)))
+        }
         Err(error @ LogError::Store(_)) => Err(error),
-        Err(_) => Ok(None),
-    };
-    let Some(previous) = seq.previous() else { return Ok(None) };
-    let (before, behind) = (writer_of(previous)?, writer_of(seq.next())?);
-    Ok((before.is_some() && before == behind).then(|| LogError::Corrupt {
-        seq,
-        detail: "its format version is none that its writer ever wrote".to_owned(),
-    }))
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// About an object that looks like one of a newer format, with one behind it that does not.
+pub(crate) fn damaged_version(seq: Seq) -> LogError {
+    LogError::Corrupt { seq, detail: "its format version is one that nobody wrote".to_owned() }
 }
 
 fn read(store: &dyn Store, seq: Seq, bytes_max: u64) -> Result<bytes::Bytes, LogError> {

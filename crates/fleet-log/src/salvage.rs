@@ -16,7 +16,7 @@ use store::Store;
 
 use crate::LogError;
 use crate::boundary::boundary;
-use crate::history::{Snapshot, catalogue_at, check_held, explain, false_version, table};
+use crate::history::{Snapshot, catalogue_at, check_held, damaged_version, explain, table};
 
 /// What a damaged log tells of the fleet.
 #[derive(Clone, Debug)]
@@ -102,9 +102,8 @@ fn look_back(store: &dyn Store, last: Table) -> Result<Span, LogError> {
             Err(error @ (LogError::Corrupt { .. } | LogError::Missing { .. })) => {
                 span.lost.insert(at, error);
             }
-            Err(error @ LogError::NewerFormat { .. }) => {
-                let damage = false_version(store, at)?.ok_or(error)?;
-                span.lost.insert(at, damage);
+            Err(LogError::NewerFormat { .. }) => {
+                span.lost.insert(at, damaged_version(at));
             }
             Err(error) => return Err(error),
         }

@@ -58,8 +58,8 @@ pub struct SoundEnd {
 }
 
 /// Finds the newest object that can be read, whatever stands behind it, an object of a newer format included: for those who
-/// look at what a damaged store still holds. Nobody may write after
-/// it, nor take it for the newest state, where something is lost behind it.
+/// look at what a damaged store still holds. Nobody may write after it, nor take it for the newest state, where something is
+/// lost behind it.
 ///
 /// # Errors
 /// As for [`find_tail`]; the damage itself where no object can be read.

@@ -357,6 +357,7 @@ impl<P> Track<P> {
             return self.object_lost(left_out);
         }
         self.doubt = None;
+        self.is_explained = true;
         match self.stage {
             Stage::Unknown | Stage::Placeholder => self.drop_queue(),
             Stage::Following if self.standing == expected.checksum => {}

@@ -140,6 +140,7 @@ fn a_false_version_is_damage_and_a_newer_one_is_not() {
     let mut shop = shop();
     let standby = Standby::of(&shop);
     standby.once(&shop).unwrap();
+    // With a neighbour that is lost as well.
     let newer = change(&mut shop);
     let path = shop.object_path(&ObjectName::log(newer));
     let mut bytes = std::fs::read(&path).unwrap();
@@ -147,10 +148,13 @@ fn a_false_version_is_damage_and_a_newer_one_is_not() {
     std::fs::write(&path, bytes).unwrap();
     let failure = standby.once(&shop).unwrap_err();
     assert!(failure.to_string().contains("format version 7"), "{failure}");
+    let lost = change(&mut shop);
+    std::fs::remove_file(shop.object_path(&ObjectName::log(lost))).unwrap();
     let last = change(&mut shop);
     let running = standby.start(&shop);
     running.until("passed", |snapshot| snapshot.read == Some(last));
-    assert!(running.snapshot().damage.unwrap().contains(&format!("log object {newer}")));
+    let damage = running.snapshot().damage.unwrap();
+    assert!(damage.contains(&format!("log objects {newer} to {lost}")), "{damage}");
     shop.rebase(0);
     shop.rebase(1);
     shop.publish_catalogue();
@@ -158,7 +162,7 @@ fn a_false_version_is_damage_and_a_newer_one_is_not() {
     running.stop().unwrap();
     standby.assert_equals(&shop);
     let salvage = fleet_log::salvage_at(&*shop.store, last).unwrap();
-    assert_eq!(salvage.lost.len(), 1, "{:?}", salvage.lost);
+    assert_eq!(salvage.lost.len(), 2, "{:?}", salvage.lost);
 }
 
 /// It stood live, without lag, for a minute, and a run that is to apply everything ended well.

@@ -281,6 +281,17 @@ fn what_a_database_had_before_it_lost_its_content_is_applied_and_kept() {
     assert!(matches!(next(&mut unknown, 3), Some(Job::Rebuild { .. })), "it is back");
 }
 
+/// A follower that was away, and begins with a file that is older than what was left out: nobody wrote to it.
+#[test]
+fn a_jump_explains_a_file_that_is_older() {
+    let mut track = Track::<u64>::new(NOW);
+    assert_eq!(next(&mut track, 3), Some(Job::Open));
+    track.log_jumped(&expected(9), Doubt::of(seq(5), NOW), NOW);
+    track.opened(Some(sum(3)), None, &expected(9), NOW);
+    track.tail_reached(&expected(9), NOW);
+    assert_eq!(next(&mut track, 9), Some(Job::Rebuild { is_unexplained: false }));
+}
+
 #[test]
 fn after_a_jump_only_databases_that_changed_are_rebuilt() {
     let mut unchanged = following(3);
