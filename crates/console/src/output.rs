@@ -27,7 +27,7 @@ pub fn print<T: Serialize + ?Sized>(
 /// Prints a line of an answer that comes in several.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub fn say(line: &str) -> io::Result<()> {
     quiet_when_reader_is_gone(write_line(&mut io::stdout().lock(), line))
 }
