@@ -59,9 +59,15 @@ fn idle_databases_cost_few_descriptors_little_memory_and_no_writes() {
         (descriptors(shipper.pid()) <= 4 * count + 30).then_some(())
     });
     let resident_max = RESIDENT_KIB + RESIDENT_KIB_EACH * count;
-    let before = fleet.history().last();
+    let requests = || fleet.status()["requests"].clone();
+    let (before, asked) = (fleet.history().last(), requests());
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_eq!(fleet.history().last(), before, "an idle fleet writes nothing");
+    let asked_since = requests();
+    for class in ["write", "list", "delete"] {
+        assert_eq!(asked_since[class], asked[class], "requests of an idle fleet: {class}");
+    }
+    assert!(asked["write"].as_u64() > Some(before.get()), "every object was written: {asked}");
     let resident = resident_kib(shipper.pid());
     println!(
         "{} descriptors and {resident} KiB for {count} idle databases",

@@ -5,11 +5,13 @@
 use crate::{ETag, Listing, Object, Put, Reply, Store, StoreError, Swap};
 use bytes::Bytes;
 use segment::ObjectName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Requests so far, by billing class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// Puts of every kind.
     pub write: u64,
@@ -21,6 +23,13 @@ pub struct RequestCounts {
     pub other: u64,
     /// Deletions, which cost nothing.
     pub delete: u64,
+}
+
+impl fmt::Display for RequestCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { write, list, read, other, delete } = self;
+        write!(f, "{write} writes, {list} lists, {read} reads, {other} others, {delete} deletions")
+    }
 }
 
 /// Passes everything on to another store and counts it.

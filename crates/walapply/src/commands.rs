@@ -12,7 +12,7 @@ use console::control::{self, Server};
 use console::{ExitCode, Failure, StateDir, WalapplyConfig, output};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::clock::{Clock as _, SystemClock};
-use store::{ErrorClass, Store};
+use store::{Counted, ErrorClass, Store};
 
 use crate::cli::{Cli, Command, FollowArgs, RestoreArgs, SourceArgs};
 use crate::follow::{self, FollowOptions, FollowState};
@@ -71,11 +71,16 @@ fn run_follow(args: &FollowArgs, json: bool) -> Result<(), Failure> {
     let Some(store) = store_to_follow(&config, args.once, &stop)? else {
         return if args.once { Err(follow::interrupted()) } else { Ok(()) };
     };
-    let server = serve(&state_dir, &config, &state)?;
+    let store = Arc::new(Counted::new(store));
+    let tell = {
+        let (store, state, fleet) = (Arc::clone(&store), Arc::clone(&state), config.fleet.clone());
+        move || status::of_follower(&fleet, &state.snapshot(SystemClock.now()), store.counts())
+    };
+    let server = serve(&state_dir, tell.clone())?;
     let options = FollowOptions { once: args.once };
-    let ended = follow::follow(&config, store, options, stop, Arc::clone(&state));
+    let ended = follow::follow(&config, store, options, stop, state);
     drop(server);
-    let status = status::of_follower(&config.fleet, &state.snapshot(SystemClock.now()));
+    let status = tell();
     match ended {
         Ok(()) if args.once || json => {
             answer(output::print(json, &status, || status::text(&status)))
@@ -108,12 +113,10 @@ fn store_to_follow(
 
 fn serve(
     state_dir: &StateDir,
-    config: &WalapplyConfig,
-    state: &Arc<FollowState>,
+    tell: impl Fn() -> serde_json::Value + Send + Sync + 'static,
 ) -> Result<Server, Failure> {
-    let (state, fleet) = (Arc::clone(state), config.fleet.clone());
     let handler = move |request: control::Request| match request.command.as_str() {
-        "status" => status::of_follower(&fleet, &state.snapshot(SystemClock.now())),
+        "status" => tell(),
         other => control::refusal(&format!("`{other}` is not a command of walapply")),
     };
     Server::start(state_dir, handler).map_err(|error| {

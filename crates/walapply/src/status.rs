@@ -11,8 +11,9 @@ use console::output::{Align, Table, age, bytes, known};
 use console::{Failure, WalapplyConfig};
 use fleet_log::{Salvage, SoundEnd, Tail};
 use segment::{CatalogueEntry, DatabaseState, Millis, Name, Seq};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
-use store::Store;
+use store::{RequestCounts, Store};
 
 use crate::ApplyError;
 use crate::failure::blame;
@@ -34,7 +35,7 @@ pub fn status(config: &WalapplyConfig) -> Result<Value, Failure> {
 
 /// What a follower tells about itself.
 #[must_use]
-pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
+pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot, requests: RequestCounts) -> Value {
     let databases: Vec<Value> = snapshot.databases.iter().map(of_standby).collect();
     json!({
         "fleet": fleet,
@@ -47,6 +48,7 @@ pub fn of_follower(fleet: &Name, snapshot: &FollowSnapshot) -> Value {
             "last_ok": snapshot.store.last_ok.map(rfc3339),
             "error": snapshot.store.error,
         },
+        "requests": requests,
         "primary": snapshot.primary,
         "notice": snapshot.notice,
         "damage": snapshot.damage,
@@ -79,6 +81,7 @@ fn of_store(config: &WalapplyConfig) -> Result<Value, ApplyError> {
     let mut status = Map::new();
     status.insert("fleet".to_owned(), json!(config.fleet));
     status.insert("running".to_owned(), json!(false));
+    status.insert("requests".to_owned(), Value::Null);
     let SoundEnd { tail, lost } = fleet_log::find_sound_end(&*source.store).map_err(blame)?;
     if let Some(error) = lost.last() {
         let damage = format!("{error}: nothing behind it can be read");
@@ -238,13 +241,16 @@ pub fn text(status: &Value) -> String {
         number(&status["seq"]["applied"]),
         word(&status["primary"]["node"]),
         seconds(&status["primary"]["last_heard_seconds"]),
-        troubles(status),
+        remarks(status),
     )
 }
 
-/// What keeps the standby from being well, one line each.
-fn troubles(status: &Value) -> String {
+/// What was asked of the store, and what keeps the standby from being well, one line each.
+fn remarks(status: &Value) -> String {
     let mut lines = Vec::new();
+    if let Ok(requests) = RequestCounts::deserialize(&status["requests"]) {
+        lines.push(format!("requests to the store since the start: {requests}"));
+    }
     if let Some(error) = status["store"]["error"].as_str() {
         lines.push(format!("store: {error}"));
     } else if status["store"]["reachable"] == json!(false) {

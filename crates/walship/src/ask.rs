@@ -8,8 +8,9 @@ use console::control::{self, told_silence};
 use console::output::{self, Align, Table, known};
 use console::{ExitCode, Failure};
 use fleet_log::{FleetFile, LogError, Position, Salvage};
+use serde::Deserialize as _;
 use serde_json::Value;
-use store::Store;
+use store::{RequestCounts, Store};
 
 use crate::replicate::failure;
 use crate::status::{self, Status};
@@ -82,6 +83,9 @@ fn human(status: &Value) -> String {
         text.push_str(&format!("the store does not answer: {error}\n"));
     }
     text.push_str(&table(status).to_string());
+    if let Ok(requests) = RequestCounts::deserialize(&status["requests"]) {
+        text.push_str(&format!("\nrequests to the store since the start: {requests}"));
+    }
     text
 }
 

@@ -16,8 +16,8 @@ use console::control::Server;
 use console::state_dir::StateDir;
 use console::{ExitCode, Failure};
 use fleet_log::LogError;
-use store::Store;
 use store::clock::Clock;
+use store::{Counted, Store};
 use tiering::{FlushDecision, flush_due};
 
 use crate::base::Author;
@@ -35,7 +35,7 @@ use crate::seen::Seen;
 use crate::shipped::HashCache;
 use crate::snapshot;
 use crate::sqlite;
-use crate::status::{Board, Progress, Status};
+use crate::status::{Board, CountedStore, Progress, Status};
 use crate::watch::Watch;
 
 /// How often the configuration's patterns are looked through.
@@ -77,11 +77,12 @@ pub fn replicate(
     if let Some(seen) = Seen::load(state_dir.path()) {
         seen.check(config)?;
     }
-    let store = open_store(config)?;
-    let owned = Owned::take(config, store, config.node()?, &*clock).map_err(|e| failure(&e))?;
+    let store = Arc::new(Counted::new(open_store(config)?));
+    let counted: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let owned = Owned::take(config, counted, config.node()?, &*clock).map_err(|e| failure(&e))?;
     let Author { node, epoch, .. } = &owned.author;
     tracing::info!(fleet = %config.fleet, %node, %epoch, "owns the log");
-    let mut running = Running::start(config, &state_dir, owned, clock, stop)?;
+    let mut running = Running::start(config, &state_dir, owned, store, clock, stop)?;
     let _server = serve(&state_dir, &running.board)?;
     let result = running.run(config, options).map(|()| running.status());
     running.end();
@@ -145,6 +146,7 @@ impl Running {
         config: &WalshipConfig,
         state_dir: &StateDir,
         owned: Owned,
+        counted: CountedStore,
         clock: Arc<dyn Clock>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
@@ -155,7 +157,7 @@ impl Running {
         let store = Arc::clone(&owned.store);
         let mut roster = Roster::new(Arc::clone(&fleet), store, cache.clone(), memory);
         roster.refresh(config, &owned.catalogue);
-        let board = Arc::new(board(config, &owned.author, &fleet, &clock));
+        let board = Arc::new(board(config, &owned.author, &fleet, counted, &clock));
         let fleet_id = owned.author.fleet;
         let numbers = Arc::new(Numbers::default());
         let maker = BaseMaker::new(&fleet, &owned, spool, &numbers);
@@ -417,6 +419,7 @@ fn board(
     config: &WalshipConfig,
     author: &Author,
     fleet: &Arc<Fleet>,
+    store: CountedStore,
     clock: &Arc<dyn Clock>,
 ) -> Board {
     let store_ok = Some(clock.now());
@@ -426,6 +429,7 @@ fn board(
         node: author.node.clone(),
         fleet: Arc::clone(fleet),
         clock: Arc::clone(clock),
+        store,
         progress: progress.into(),
     }
 }

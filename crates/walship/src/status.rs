@@ -9,6 +9,7 @@ use segment::{Catalogue, DbId, Epoch, Millis, Name, Seq};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::clock::Clock;
+use store::{Counted, RequestCounts, Store};
 
 use crate::database::Condition;
 use crate::fleet::Fleet;
@@ -32,9 +33,14 @@ pub struct Status {
     pub seq: Positions,
     /// How the store is.
     pub store: StoreHealth,
+    /// What was asked of the store since the program started, by billing class; null if none runs.
+    pub requests: Option<RequestCounts>,
     /// One line for each database.
     pub databases: Vec<DatabaseStatus>,
 }
+
+/// The store of a program that tells what it asked of it.
+pub type CountedStore = Arc<Counted<Arc<dyn Store>>>;
 
 /// Positions in the log; a side that cannot know one says null.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -116,6 +122,8 @@ pub struct Board {
     pub fleet: Arc<Fleet>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Where the log is.
+    pub store: CountedStore,
     /// Left by the flushing thread.
     pub progress: Mutex<Progress>,
 }
@@ -159,6 +167,7 @@ impl Board {
                 last_ok: progress.store_ok.and_then(rfc3339),
                 error: progress.store_error,
             },
+            requests: Some(self.store.counts()),
             databases,
         }
     }
@@ -247,6 +256,7 @@ pub fn of_log(
         running: false,
         seq: Positions { captured: None, durable, applied: None },
         store: StoreHealth { reachable: Some(true), last_ok: None, error: None },
+        requests: None,
         databases: databases.collect(),
     }
 }

@@ -43,11 +43,13 @@ fn another_fleets_store_is_refused() {
 
 #[test]
 fn a_follower_tells_every_key_of_the_contract() {
-    let status = of_follower(&name("anvil"), &FollowSnapshot::default());
+    let status = of_follower(&name("anvil"), &FollowSnapshot::default(), RequestCounts::default());
     for key in ["fleet", "epoch", "owner", "seq", "store", "databases"] {
         assert!(status.as_object().unwrap().contains_key(key), "{key}");
     }
     assert!(text(&status).starts_with("Fleet anvil"));
+    assert_eq!(status["requests"]["write"], 0);
+    assert!(text(&status).contains("requests to the store since the start: 0 writes, 0 lists"));
 }
 
 #[test]
