@@ -3,7 +3,6 @@
 use std::fs;
 
 use rusqlite::Connection;
-use store::clock::SystemClock;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,13 +23,7 @@ impl World {
         let mut shop = Shop::open();
         shop.create("ledger", "p0", 4096);
         shop.flush();
-        let place = Place {
-            name: name("ledger"),
-            path: folder.path().join("ledger.db"),
-            formers: Vec::new(),
-            state_dir: folder.path().join("state"),
-            clock: Arc::new(SystemClock),
-        };
+        let place = Place::testing(folder.path(), name("ledger"));
         Self { folder, shop, place }
     }
 

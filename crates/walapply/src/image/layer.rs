@@ -55,6 +55,19 @@ struct Content {
     post: Checksum,
 }
 
+impl Content {
+    fn of(section: &SectionEntry) -> Self {
+        Self {
+            db: section.db,
+            incarnation: section.incarnation,
+            page_size: section.page_size,
+            pages_after: section.pages_after,
+            pre: section.pre,
+            post: section.post,
+        }
+    }
+}
+
 impl Layer {
     /// The layer of a section of log object `seq`.
     pub(crate) fn of_section(seq: Seq, section: &SectionEntry, limit: u32) -> Self {
@@ -64,14 +77,7 @@ impl Layer {
             seq: Some(seq),
             pieces: inline.into_iter().chain(side).collect(),
             limit,
-            content: Content {
-                db: section.db,
-                incarnation: section.incarnation,
-                page_size: section.page_size,
-                pages_after: section.pages_after,
-                pre: section.pre,
-                post: section.post,
-            },
+            content: Content::of(section),
         }
     }
 
@@ -166,14 +172,7 @@ impl Layer {
         let [section] = &table.sections[..] else {
             return Err("not a part of one database".to_owned());
         };
-        let found = Content {
-            db: section.db,
-            incarnation: section.incarnation,
-            page_size: section.page_size,
-            pages_after: section.pages_after,
-            pre: section.pre,
-            post: section.post,
-        };
+        let found = Content::of(section);
         if (table.header.kind, found) != (kind, self.content) || section.previous_seq.is_some() {
             return Err("its pages belong to something else than the log says".to_owned());
         }

@@ -81,10 +81,10 @@ pub fn find(
     let Tail::At { last, server, .. } = tail else { return Ok(None) };
     let Some(end) = last.header.seq else { return Ok(None) };
     check_fleet(fleet, end, &last)?;
+    if let Some(first) = damage.last().filter(|_| reaches(point, end, &last)) {
+        return Err(beyond(first, end));
+    }
     let seq = match point {
-        point if !damage.is_empty() && reaches(point, end, &last) => {
-            return Err(beyond(&damage, end));
-        }
         Point::Newest => end,
         Point::At(instant) if instant >= last.header.stamp => end,
         Point::At(instant) => {
@@ -121,14 +121,13 @@ fn reaches(point: Point, end: Seq, last: &Table) -> bool {
 }
 
 /// Why the newest state is not known, and what is.
-fn beyond(damage: &[LogError], end: Seq) -> ApplyError {
-    match damage.last().cloned().map(blame) {
-        Some(ApplyError::Corrupt { what, detail }) => {
+fn beyond(damage: &LogError, end: Seq) -> ApplyError {
+    match blame(damage.clone()) {
+        ApplyError::Corrupt { what, detail } => {
             let detail = format!("{detail}; --seq {end} restores what was before it");
             ApplyError::Corrupt { what, detail }
         }
-        Some(error) => error,
-        None => ApplyError::NoSuchPoint("nothing is damaged".into()),
+        error => error,
     }
 }
 

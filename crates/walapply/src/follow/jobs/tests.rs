@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use store::clock::SystemClock;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,18 +23,10 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let state_dir = folder.path().join("state");
-        fs::create_dir_all(state_dir.join("replicas")).unwrap();
         let mut shop = Shop::open();
         shop.create("ledger", "p0", 4096);
         shop.flush();
-        let place = Place {
-            name: name("ledger"),
-            path: folder.path().join("ledger.db"),
-            formers: Vec::new(),
-            state_dir,
-            clock: Arc::new(SystemClock),
-        };
+        let place = Place::testing(folder.path(), name("ledger"));
         Self { _folder: folder, shop, place }
     }
 

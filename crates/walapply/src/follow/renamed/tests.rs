@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use segment::Seq;
-use store::clock::SystemClock;
 use tempfile::TempDir;
 
 use super::*;
@@ -23,15 +22,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let state_dir = folder.path().join("state");
-        fs::create_dir_all(state_dir.join("replicas")).unwrap();
-        let place = Place {
-            name: name("new"),
-            path: folder.path().join("new.db"),
-            formers: vec![name("old")],
-            state_dir,
-            clock: std::sync::Arc::new(SystemClock),
-        };
+        let place = Place::testing(folder.path(), name("new"));
+        let place = Place { formers: vec![name("old")], ..place };
         Self { _folder: folder, place }
     }
 
