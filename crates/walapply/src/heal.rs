@@ -42,18 +42,6 @@ impl Place {
     }
 }
 
-#[cfg(test)]
-impl Place {
-    /// Of a database in `folder`, with a folder of its own for what is remembered.
-    pub(crate) fn testing(folder: &Path, name: Name) -> Self {
-        let state_dir = folder.join("state");
-        std::fs::create_dir_all(state_dir.join("replicas")).unwrap();
-        let path = files::database(folder, &name);
-        let clock = Arc::new(store::clock::SystemClock);
-        Self { name, path, formers: Vec::new(), state_dir, clock }
-    }
-}
-
 /// How a database was rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {

@@ -1,12 +1,15 @@
 //! Test support: real SQLite databases that are changed at random, and the pages they consist of.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use segment::{Checksum, PageHashes, PageNo, PageSize, page_hash};
+use segment::{Checksum, Name, PageHashes, PageNo, PageSize, page_hash};
+use store::clock::SystemClock;
 
 use crate::error::ApplyError;
-use crate::replica::{Sink, Target};
+use crate::heal::Place;
+use crate::replica::{Sink, Target, files};
 
 /// A small deterministic generator (xorshift64*), so that a printed seed repeats a run.
 #[derive(Clone, Debug)]
@@ -245,4 +248,12 @@ impl Source {
 pub(crate) fn integrity(path: &Path) -> String {
     let connection = Connection::open(path).unwrap();
     connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
+}
+
+/// The place of a database in `folder`, with a folder of its own for what is remembered.
+pub(crate) fn place(folder: &Path, name: Name) -> Place {
+    let state_dir = folder.join("state");
+    std::fs::create_dir_all(state_dir.join("replicas")).unwrap();
+    let path = files::database(folder, &name);
+    Place { name, path, formers: Vec::new(), state_dir, clock: Arc::new(SystemClock) }
 }

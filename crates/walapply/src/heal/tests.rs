@@ -23,7 +23,7 @@ impl World {
         let mut shop = Shop::open();
         shop.create("ledger", "p0", 4096);
         shop.flush();
-        let place = Place::testing(folder.path(), name("ledger"));
+        let place = crate::testing::place(folder.path(), name("ledger"));
         Self { folder, shop, place }
     }
 

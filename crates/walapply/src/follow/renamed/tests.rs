@@ -22,7 +22,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::testing(folder.path(), name("new"));
+        let place = crate::testing::place(folder.path(), name("new"));
         let place = Place { formers: vec![name("old")], ..place };
         Self { _folder: folder, place }
     }
