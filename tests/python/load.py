@@ -1,7 +1,8 @@
 """Writers and checkpointers on one database, in processes of their own, until stdin is closed (or for `seconds`).
 
 load.py DATABASE OPTIONS        OPTIONS is a JSON object, see DEFAULTS
-Prints "ready", and at the end one JSON object: transactions, errors, waits in milliseconds.
+Prints "ready", and at the end one JSON object: transactions, errors, waits in milliseconds, how many waits were longer
+than LONG, and the longest time in which all writers waited so long at once.
 Writers keep an invariant: table `bank` has a constant sum.
 """
 import json
@@ -24,6 +25,7 @@ DEFAULTS = {
     "keep": 5000,  # rows of `load` that are kept
 }
 ACCOUNTS = 100
+LONG = 0.05  # a wait, seconds
 SCHEMA = """
 PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS bank(id INTEGER PRIMARY KEY, amount INTEGER);
@@ -64,7 +66,7 @@ def transact(connection, chance, number, options):
 def write(path, options, number, stop, results):
     chance = random.Random(options["seed"] * 1000 + number)
     connection = connect(path, options)
-    waits, errors, due = [], [], time.monotonic()
+    waits, long, errors, due = [], [], [], time.monotonic()
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -73,12 +75,15 @@ def write(path, options, number, stop, results):
             errors.append(str(error))
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        waits.append(time.monotonic() - began)
+        ended = time.monotonic()
+        waits.append(ended - began)
+        if ended - began > LONG:
+            long.append((began, ended))
         if options["rate"]:
             due = max(due + 1 / options["rate"], began)
             time.sleep(max(0, due - time.monotonic()))
     connection.close()
-    results.put((waits, errors))
+    results.put((waits, long, errors))
 
 
 def checkpoint(path, options, stop, results):
@@ -96,18 +101,32 @@ def checkpoint(path, options, stop, results):
     results.put((modes, errors))
 
 
+def standstill(waits):
+    """The longest time, in seconds, in which every writer waited for long."""
+    edges = sorted(edge for own in waits for began, ended in own for edge in ((began, 1), (ended, -1)))
+    longest, waiting, since = 0, 0, None
+    for at, step in edges:
+        if since is not None:
+            longest = max(longest, at - since)
+        waiting += step
+        since = at if waiting == len(waits) else None
+    return longest
+
+
 def report(written, checkpoints):
-    waits = sorted(wait for waits, _ in written for wait in waits)
+    waits = sorted(wait for waits, _, _ in written for wait in waits)
 
     def milliseconds(share):
         return round(waits[min(len(waits) - 1, int(len(waits) * share))] * 1000, 2) if waits else None
 
     return {
         "transactions": len(waits),
-        "errors": [error for _, errors in written for error in errors][:10],
+        "errors": [error for _, _, errors in written for error in errors][:10],
         "p50_ms": milliseconds(0.5),
         "p99_ms": milliseconds(0.99),
         "max_ms": milliseconds(1),
+        "long": sum(len(long) for _, long, _ in written),
+        "standstill_ms": round(standstill([long for _, long, _ in written]) * 1000, 2),
         "checkpoints": checkpoints[0] if checkpoints else {},
         "checkpoint_errors": checkpoints[1][:10] if checkpoints else [],
     }

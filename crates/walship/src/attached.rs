@@ -1,12 +1,13 @@
-//! One attached database: the read transaction we hold on it, and what was captured since.
+//! One attached database: the lock we hold on its log, and what was captured since.
 //!
-//! Invariant C1: at every moment a read transaction is held on a snapshot such that every commit up to
-//! it, and nothing after it, has been captured. [`Attached::hand_over`] keeps it: begin the next read
-//! transaction, capture exactly up to its snapshot, and only then end the old one. If that order is ever
-//! broken (an error on the way), continuity is void and the caller attaches anew, comparing all pages.
+//! Invariant C1: every commit up to our position, and nothing after it, has been captured, and at every moment a lock is
+//! held that keeps the frames after it. [`Attached::hand_over`] keeps that: it begins the next read transaction and
+//! captures exactly up to its snapshot while a place among the readers is held; where none is to be had, the old
+//! transaction ends only then. If that is ever broken (an error on the way), continuity is void and the caller attaches
+//! anew, comparing all pages.
 //!
-//! Why nothing is lost: a read mark above 0 forbids a restart of the log. Read lock 0 (the log was fully
-//! moved at our snapshot) allows one restart, but while it is held nothing of the new log can be moved
+//! Why nothing is lost: a place above 0, with a mark or without, forbids a restart of the log. Read lock 0 (the log was
+//! fully moved at our snapshot) allows one restart, but while it is held nothing of the new log can be moved
 //! into the file, so a second restart is impossible and all its frames are still there.
 //!
 //! A database in a rollback journal mode has no log: its pages are compared whenever its file changed,
@@ -22,7 +23,7 @@ use sqlite_wal::Salts;
 
 use crate::compare::{Known, compare, hash_all};
 use crate::error::CaptureError;
-use crate::handover::{self, Action, Decision, Situation};
+use crate::handover::{self, Action, Decision, Situation, Stand};
 use crate::identity::{Identity, Stamp};
 use crate::image::Image;
 use crate::pending::Change;
@@ -68,7 +69,6 @@ pub struct Attached {
     identity: Identity,
     identity_checked: Instant,
     parked_stamp: Option<Stamp>,
-    gave_way: Option<Instant>,
     told_of_length: Option<Instant>,
     situation: Situation,
     incarnation: Incarnation,
@@ -127,7 +127,6 @@ impl Attached {
             identity,
             identity_checked: files::staggered(now.0, known.incarnation),
             parked_stamp,
-            gave_way: None,
             told_of_length: None,
             situation,
             incarnation: known.incarnation,
@@ -262,11 +261,14 @@ impl Attached {
     /// # Errors
     /// As [`Attached::hand_over`]; locked when a rollback-journal database changed just now.
     pub fn pin(&mut self, now: (Instant, Millis)) -> Result<Pinned, CaptureError> {
-        if self.is_first {
-            self.pending = None;
-        }
         match self.watch {
             Watch::Wal(shared) => {
+                if self.situation.stand == Stand::Aside {
+                    self.hand_over_wal(shared, now)?;
+                }
+                if self.is_first {
+                    self.pending = None;
+                }
                 let (hashes, snapshot) = (self.hashes.clone(), self.situation.position);
                 let txid = self.txid;
                 let connection = self.replace_holder(shared, now)?;
@@ -369,14 +371,13 @@ fn situation_of(
 ) -> Situation {
     Situation {
         position,
-        parked: position.is_none(),
+        stand: if position.is_none() { Stand::Parked } else { Stand::Marked },
         confirm_at: None,
         last_handover: now,
         last_change: now,
         previous: None,
         wal_bytes: position.map_or(0, |p| wal_range::wal_bytes(p.last_frame(), page_size)),
         checkpoint_wanted: false,
-        may_be_waited_for: false,
         last_checkpoint: now,
         last_forced: None,
         force_above,

@@ -392,15 +392,14 @@ fn act(
     match action {
         Action::Wait => return Ok(()),
         Action::HandOver => attached.hand_over(clock())?,
-        Action::MakeWay => return attached.make_way(clock()),
+        Action::StepAside => attached.step_aside()?,
         Action::Checkpoint => return attached.checkpoint(clock()),
         Action::Force => return force(attached, clock, spec),
     }
     match attached.relief(clock().0) {
-        Action::MakeWay => attached.make_way(clock()),
         Action::Checkpoint => attached.checkpoint(clock()),
         Action::Force => force(attached, clock, spec),
-        Action::Wait | Action::HandOver => Ok(()),
+        Action::Wait | Action::HandOver | Action::StepAside => Ok(()),
     }
 }
 

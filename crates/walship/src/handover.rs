@@ -4,6 +4,10 @@
 //! cost it. The rules, each found by measurement against saturating writers:
 //! - the header stood still between two glances: the application pauses, hand over now;
 //! - otherwise at most every 50 ms;
+//! - when it still stands after a hand-over, step *aside*: keep a place among the readers that has no mark. It forbids
+//!   a restart of the log as a read transaction does, but no checkpoint waits for it before it moves frames;
+//! - when it moves at two glances after that, hand over to a transaction at once: while the application never pauses, the
+//!   mark of one is better, because it keeps a log that is long already from being checkpointed after every commit;
 //! - when a checkpoint has moved everything up to our mark, hand over to read lock 0 (*parked*), so that
 //!   the next writer or a TRUNCATE can restart the log; and once more 20 ms later, because a checkpointer
 //!   may just have held that lock;
@@ -24,14 +28,11 @@ pub const SETTLE_INTERVAL: Duration = Duration::from_millis(1);
 pub const PARK_CONFIRM: Duration = Duration::from_millis(20);
 /// A database is idle when its header has not moved for this long.
 pub const IDLE_AFTER: Duration = Duration::from_millis(250);
-/// A checkpoint of the application is let through that waits for our mark when the header has not moved for
-/// this long: whoever writes waits as well.
-pub const WAITED_AFTER: Duration = Duration::from_millis(100);
 /// A log is checkpointed by us, however short it is, when its header has not moved for this long. A database
 /// that is written more often pays for a restart of its log only when the log has grown.
 pub const REST_BEFORE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// Distance of glances at an active and at an idle database.
-pub const ACTIVE_PEEK: Duration = Duration::from_millis(10);
+pub const ACTIVE_PEEK: Duration = Duration::from_millis(5);
 /// See [`ACTIVE_PEEK`].
 pub const IDLE_PEEK: Duration = Duration::from_millis(50);
 /// A database whose header has not moved for this long is glanced at less often still.
@@ -47,13 +48,24 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
 /// hundreds of megabytes a second, so a longer one would be the real limit.
 pub const FORCE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What keeps the frames after our position where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// A read transaction on read lock 0: the log may be restarted once, and is not moved then.
+    Parked,
+    /// A read transaction with a mark: nothing past it is moved, and the log is not restarted.
+    Marked,
+    /// A reader's place without a mark: everything may be moved, and the log is not restarted.
+    Aside,
+}
+
 /// What the decision is made from.
 #[derive(Debug, Clone)]
 pub struct Situation {
-    /// The snapshot we hold; `None` for an empty WAL.
+    /// The captured snapshot; `None` for an empty WAL.
     pub position: Option<WalIndexHeader>,
-    /// True if we surely hold read lock 0.
-    pub parked: bool,
+    /// What we hold. [`Stand::Parked`] is sure only once it is confirmed.
+    pub stand: Stand,
     /// When the parked position is to be confirmed.
     pub confirm_at: Option<Instant>,
     /// The last hand-over.
@@ -66,8 +78,6 @@ pub struct Situation {
     pub wal_bytes: u64,
     /// Set when commits were seen since the last complete checkpoint of ours.
     pub checkpoint_wanted: bool,
-    /// Set when we moved our mark: a checkpoint of the application may have found the mark before it moved.
-    pub may_be_waited_for: bool,
     /// Our last checkpoint.
     pub last_checkpoint: Instant,
     /// Our last forced checkpoint.
@@ -92,8 +102,8 @@ pub enum Action {
     Wait,
     /// Begin the next read transaction, capture up to it, end the old one.
     HandOver,
-    /// See whether a checkpoint of the application waits for our mark, and let it through.
-    MakeWay,
+    /// Hold a place without a mark instead of a read transaction.
+    StepAside,
     /// Run a PASSIVE checkpoint, then hand over if it moved everything.
     Checkpoint,
     /// Take the write lock for the time of a checkpoint: the last resort.
@@ -120,8 +130,10 @@ pub fn differs(peek: &Peek, position: Option<&WalIndexHeader>) -> bool {
 
 fn decide_moved(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
     let settled = s.previous.is_some_and(|previous| previous.header == peek.header);
-    if settled || now.duration_since(s.last_handover) >= BUSY_INTERVAL {
-        (Action::HandOver, ACTIVE_PEEK)
+    let moved_before = s.previous.is_some_and(|before| differs(&before, s.position.as_ref()));
+    let is_restless = s.stand == Stand::Aside && moved_before;
+    if settled || is_restless || now.duration_since(s.last_handover) >= BUSY_INTERVAL {
+        (Action::HandOver, SETTLE_INTERVAL)
     } else {
         (Action::Wait, SETTLE_INTERVAL)
     }
@@ -129,40 +141,36 @@ fn decide_moved(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
 
 fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
     let complete = s.position.is_none_or(|position| peek.backfilled == position.last_frame());
-    if !s.parked && complete || s.confirm_at.is_some_and(|at| now >= at) {
+    let is_parked = s.stand == Stand::Parked;
+    if !is_parked && complete || s.confirm_at.is_some_and(|at| now >= at) {
         return (Action::HandOver, ACTIVE_PEEK);
+    }
+    if s.stand == Stand::Marked {
+        return (Action::StepAside, ACTIVE_PEEK);
     }
     let rest = now.duration_since(s.last_change);
     let wait = match s.confirm_at {
-        None if s.parked && rest >= RESTING_AFTER => RESTING_PEEK,
+        None if is_parked && rest >= RESTING_AFTER => RESTING_PEEK,
         None if rest >= IDLE_AFTER => IDLE_PEEK,
         _ => ACTIVE_PEEK,
     };
     (relief(now, s), wait)
 }
 
-/// What keeps the log short: to be asked when nothing moved, and after each hand-over.
+/// What keeps the log short: to be asked when nothing moved, and after each hand-over or step aside.
 #[must_use]
 pub fn relief(now: Instant, s: &Situation) -> Action {
     let is_long = s.wal_bytes > SOFT_WAL_BYTES;
     let is_rested = now.duration_since(s.last_checkpoint) >= CHECKPOINT_INTERVAL;
-    if s.parked {
+    if s.stand == Stand::Parked {
         Action::Wait
     } else if is_force_due(now, s) {
         Action::Force
     } else if is_long && is_rested || s.checkpoint_wanted && is_at_rest(now, s) {
         Action::Checkpoint
-    } else if s.may_be_waited_for && may_wait_for_us(now, s) {
-        Action::MakeWay
     } else {
         Action::Wait
     }
-}
-
-/// True if nothing was committed for so long that a checkpoint may be waiting for us.
-#[must_use]
-pub fn may_wait_for_us(now: Instant, s: &Situation) -> bool {
-    now.duration_since(s.last_change) >= WAITED_AFTER
 }
 
 fn is_at_rest(now: Instant, s: &Situation) -> bool {
@@ -191,14 +199,13 @@ mod tests {
     fn situation(now: Instant) -> Situation {
         Situation {
             position: Some(header(5)),
-            parked: false,
+            stand: Stand::Aside,
             confirm_at: None,
             last_handover: now,
             last_change: now,
             previous: None,
             wal_bytes: 0,
             checkpoint_wanted: false,
-            may_be_waited_for: false,
             last_checkpoint: now,
             last_forced: None,
             force_above: None,
@@ -208,7 +215,7 @@ mod tests {
     #[test]
     fn a_moving_header_waits_until_it_settles_or_50_ms_have_passed() {
         let now = Instant::now();
-        let mut s = situation(now);
+        let mut s = Situation { stand: Stand::Marked, ..situation(now) };
         assert_eq!(
             decide(now, peek(6, 0), &s),
             Decision { action: Action::Wait, next_peek: now + SETTLE_INTERVAL }
@@ -226,7 +233,7 @@ mod tests {
         let mut s = situation(now);
         assert_eq!(decide(now, peek(5, 4), &s).action, Action::Wait);
         assert_eq!(decide(now, peek(5, 5), &s).action, Action::HandOver);
-        s.parked = true;
+        s.stand = Stand::Parked;
         s.confirm_at = Some(now + PARK_CONFIRM);
         assert_eq!(decide(now, peek(5, 5), &s).action, Action::Wait);
         assert_eq!(decide(now + PARK_CONFIRM, peek(5, 5), &s).action, Action::HandOver);
@@ -236,7 +243,7 @@ mod tests {
     fn an_idle_parked_database_is_left_alone() {
         let now = Instant::now();
         let s = Situation {
-            parked: true,
+            stand: Stand::Parked,
             checkpoint_wanted: true,
             wal_bytes: u64::MAX,
             force_above: Some(1),
@@ -265,14 +272,24 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_moved_is_looked_after_once_the_application_rests() {
+    fn a_mark_is_given_up_once_the_application_pauses_and_not_before() {
         let now = Instant::now();
-        let s = Situation { may_be_waited_for: true, checkpoint_wanted: true, ..situation(now) };
-        assert_eq!(decide(now, peek(5, 0), &s).action, Action::Wait);
-        assert_eq!(decide(now + WAITED_AFTER, peek(5, 0), &s).action, Action::MakeWay);
-        assert_eq!(decide(now + REST_BEFORE_CHECKPOINT, peek(5, 0), &s).action, Action::Checkpoint);
-        let parked = Situation { parked: true, ..s };
-        assert_eq!(decide(now + IDLE_AFTER, peek(5, 5), &parked).action, Action::Wait);
+        let s = Situation { stand: Stand::Marked, ..situation(now) };
+        assert_eq!(decide(now, peek(6, 0), &s).action, Action::Wait);
+        assert_eq!(decide(now, peek(5, 0), &s).action, Action::StepAside);
+        assert_eq!(decide(now, peek(5, 5), &s).action, Action::HandOver);
+        let aside = Situation { stand: Stand::Aside, ..s };
+        assert_eq!(decide(now, peek(5, 0), &aside).action, Action::Wait);
+    }
+
+    #[test]
+    fn a_mark_is_taken_again_when_the_application_goes_on_without_a_pause() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        s.previous = Some(peek(5, 0));
+        assert_eq!(decide(now, peek(6, 0), &s).action, Action::Wait);
+        s.previous = Some(peek(6, 0));
+        assert_eq!(decide(now, peek(7, 0), &s).action, Action::HandOver);
     }
 
     #[test]

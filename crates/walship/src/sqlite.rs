@@ -99,6 +99,8 @@ pub struct Connection {
     begin: Statement,
     touch: Statement,
     rollback: Statement,
+    /// The reader's place that [`Self::hold_log`] holds.
+    place: Option<u8>,
 }
 
 // SAFETY: the connection is moved between threads but used by one at a time (`&mut`, or `&` behind a mutex).
@@ -128,8 +130,13 @@ impl Connection {
             unsafe { ffi::sqlite3_close(db) };
             return Err(error);
         }
-        let mut connection =
-            Self { db, begin: Statement::NONE, touch: Statement::NONE, rollback: Statement::NONE };
+        let mut connection = Self {
+            db,
+            begin: Statement::NONE,
+            touch: Statement::NONE,
+            rollback: Statement::NONE,
+            place: None,
+        };
         connection.configure()?;
         Ok(connection)
     }
@@ -356,6 +363,10 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.end_read();
+        // SQLite knows nothing of the place: the lock would stay as long as any connection to the file is open.
+        if let Err(error) = self.let_log_go() {
+            tracing::warn!(%error, "a place among the readers was not given back");
+        }
         for statement in [&mut self.begin, &mut self.touch, &mut self.rollback] {
             statement.finalize();
         }

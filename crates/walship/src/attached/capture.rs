@@ -10,7 +10,7 @@ use segment::{Millis, PageNo, Txid, page_hash};
 
 use super::Attached;
 use crate::error::CaptureError;
-use crate::handover;
+use crate::handover::{self, Stand};
 use crate::identity::Stamp;
 use crate::image::{self, Image};
 use crate::pending::Change;
@@ -24,6 +24,9 @@ impl Attached {
         shared: SharedIndex,
         now: (Instant, Millis),
     ) -> Result<(), CaptureError> {
+        if self.holder.hold_log(shared)? {
+            return self.renew_holder(shared, now);
+        }
         let mut old = self.replace_holder(shared, now)?;
         old.end_read();
         self.spare = Some(old);
@@ -31,7 +34,40 @@ impl Attached {
         Ok(())
     }
 
-    /// The steps of C1 but the last: returns the old read transaction, still open.
+    /// The hand-over where a place among the readers keeps the log meanwhile: one connection suffices.
+    fn renew_holder(
+        &mut self,
+        shared: SharedIndex,
+        now: (Instant, Millis),
+    ) -> Result<(), CaptureError> {
+        let before = shared.peek().backfilled;
+        let snapshot = self.read_anew(shared, now.1).inspect_err(|_| {
+            self.holder.end_read();
+            self.situation.stand = Stand::Aside;
+            self.situation.confirm_at = None;
+        })?;
+        self.settle(snapshot, before, shared.peek().backfilled, now.0);
+        if self.situation.stand == Stand::Parked {
+            self.holder.let_log_go()?;
+        }
+        Ok(())
+    }
+
+    fn read_anew(
+        &mut self,
+        shared: SharedIndex,
+        now: Millis,
+    ) -> Result<Option<WalIndexHeader>, CaptureError> {
+        self.holder.end_read();
+        let snapshot = self.holder.begin_read()?;
+        if let Some(snapshot) = &snapshot {
+            let captured = self.read_frames(&self.holder, snapshot, shared)?;
+            self.absorb(captured, snapshot.pages(), now);
+        }
+        Ok(snapshot)
+    }
+
+    /// The hand-over to another connection, but for its last step: returns the old read transaction, still open.
     pub(super) fn replace_holder(
         &mut self,
         shared: SharedIndex,
@@ -41,31 +77,29 @@ impl Attached {
         let mut next = self.take_spare()?;
         let snapshot = next.begin_read()?;
         if let Some(snapshot) = &snapshot {
-            if snapshot.page_size() != Some(self.hashes.page_size()) {
-                return Err(CaptureError::continuity("the page size changed"));
-            }
-            let mut captured =
-                wal_range::capture(&next, self.situation.position.as_ref(), snapshot)?;
-            self.fill_growth(&mut captured, &next, snapshot, shared)?;
+            let captured = self.read_frames(&next, snapshot, shared)?;
             self.absorb(captured, snapshot.pages(), now.1);
         }
-        let old = std::mem::replace(&mut self.holder, next);
+        let mut old = std::mem::replace(&mut self.holder, next);
         self.settle(snapshot, before, shared.peek().backfilled, now.0);
+        old.let_log_go()?;
         Ok(old)
     }
 
-    /// Captures up to the snapshot that the held read transaction has, of the log that we stand in.
-    pub(super) fn capture_held(
-        &mut self,
+    /// What was committed between our position and the snapshot that a connection reads.
+    fn read_frames(
+        &self,
+        connection: &Connection,
         snapshot: &WalIndexHeader,
         shared: SharedIndex,
-        now: Millis,
-    ) -> Result<(), CaptureError> {
-        let position = self.situation.position;
-        let mut captured = wal_range::capture(&self.holder, position.as_ref(), snapshot)?;
-        self.fill_growth(&mut captured, &self.holder, snapshot, shared)?;
-        self.absorb(captured, snapshot.pages(), now);
-        Ok(())
+    ) -> Result<wal_range::Captured, CaptureError> {
+        if snapshot.page_size() != Some(self.hashes.page_size()) {
+            return Err(CaptureError::continuity("the page size changed"));
+        }
+        let position = self.situation.position.as_ref();
+        let mut captured = wal_range::capture(connection, position, snapshot)?;
+        self.fill_growth(&mut captured, connection, snapshot, shared)?;
+        Ok(captured)
     }
 
     /// Notes where we stand after a hand-over.
@@ -81,14 +115,12 @@ impl Attached {
         if snapshot != s.position {
             s.last_change = now;
             s.checkpoint_wanted = true;
-            s.may_be_waited_for = true;
         }
-        let was_parked = std::mem::replace(
-            &mut s.parked,
-            last_frame == 0 || before == last_frame && after == last_frame,
-        );
+        let is_parked = last_frame == 0 || before == last_frame && after == last_frame;
+        let stand = if is_parked { Stand::Parked } else { Stand::Marked };
+        let was_parked = std::mem::replace(&mut s.stand, stand) == Stand::Parked;
         let confirmed = s.confirm_at.is_some_and(|at| now >= at);
-        s.confirm_at = match (s.parked, was_parked) {
+        s.confirm_at = match (is_parked, was_parked) {
             (true, false) => Some(now + handover::PARK_CONFIRM),
             (true, true) if !confirmed => s.confirm_at,
             _ => None,

@@ -9,6 +9,7 @@ use segment::Incarnation;
 
 use super::{Attached, Watch};
 use crate::error::CaptureError;
+use crate::handover::Stand;
 use crate::identity::{Identity, Stamp};
 
 /// How often the files at the path are compared with those that are open.
@@ -54,7 +55,7 @@ impl Attached {
     }
 
     pub(super) fn is_surely_parked(&self) -> bool {
-        self.situation.parked && self.situation.confirm_at.is_none()
+        self.situation.stand == Stand::Parked && self.situation.confirm_at.is_none()
     }
 
     pub(super) fn check_identity(&self) -> Result<(), CaptureError> {

@@ -9,9 +9,8 @@ use segment::Millis;
 
 use super::Attached;
 use crate::error::CaptureError;
-use crate::handover;
-use crate::sqlite::{Connection, Peek, SharedIndex};
-use crate::wal_index::WalIndexHeader;
+use crate::handover::Stand;
+use crate::sqlite::{Connection, SqliteError};
 use crate::wal_range;
 
 /// The last resort begins when less than this is left to move, or when the writers are as fast as we are.
@@ -24,128 +23,67 @@ const FORCE_HOLD_MAX: Duration = Duration::from_millis(60);
 const LENGTH_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long it tries to get it.
 const FORCE_WAIT_MAX: Duration = Duration::from_millis(100);
-/// How long a read mark is given up for: SQLite's busy handler looks again every 100 ms.
-const GIVE_WAY_MAX: Duration = Duration::from_millis(130);
-/// Distance of two such times.
-const GIVE_WAY_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause between two looks while it is given up.
-const GIVE_WAY_LOOK: Duration = Duration::from_micros(500);
-
-/// What a PASSIVE checkpoint achieved.
-enum Moved {
-    All,
-    Some,
-    /// Somebody else is checkpointing.
-    Busy,
-}
 
 impl Attached {
-    /// Runs one PASSIVE checkpoint and hands over if it moved everything. If somebody else is checkpointing
-    /// although the application rests, we may be what they wait for.
+    /// Runs one PASSIVE checkpoint and hands over if it moved everything.
     ///
     /// # Errors
     /// As [`Attached::hand_over`].
     pub fn checkpoint(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        match self.passive(now.0)? {
-            Moved::All => {
-                self.situation.checkpoint_wanted = false;
-                self.hand_over(now)
-            }
-            Moved::Busy if self.is_way_due(now.0) => self.give_way(now),
-            Moved::Some | Moved::Busy => Ok(()),
+        if self.passive(now.0)? {
+            self.situation.checkpoint_wanted = false;
+            self.hand_over(now)?;
         }
-    }
-
-    /// Sees whether a checkpoint of the application waits for our mark, and lets it through. Once none does, none
-    /// will until the mark moves again: one that begins now finds the mark at the newest commit.
-    ///
-    /// # Errors
-    /// As [`Attached::hand_over`].
-    pub fn make_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        self.check_identity()?;
-        if !self.holder.is_checkpoint_running()? {
-            self.situation.may_be_waited_for = false;
-            return Ok(());
-        }
-        if self.is_way_due(now.0) { self.give_way(now) } else { Ok(()) }
-    }
-
-    fn is_way_due(&self, now: Instant) -> bool {
-        let is_rested = |last| now.duration_since(last) >= GIVE_WAY_INTERVAL;
-        handover::may_wait_for_us(now, &self.situation) && self.gave_way.is_none_or(is_rested)
-    }
-
-    /// Lets a checkpoint of the application through that waits for our read mark. A FULL, RESTART or TRUNCATE
-    /// checkpoint that finds a mark taken waits for that mark's lock without looking at its value again
-    /// (`walCheckpoint` in SQLite's `wal.c`). If we move up to the newest commit on that very mark, it waits
-    /// for us with the write lock held, so that no commit ever lets us move on: every writer stands still until
-    /// the checkpoint's busy timeout ends. So the mark is given up for a moment.
-    ///
-    /// C1 holds meanwhile: another place is held whose mark is not before our position, which lets the checkpoint move
-    /// all frames and forbids a restart of the log. Without such a place we stay: then readers hold all of them.
-    fn give_way(&mut self, now: (Instant, Millis)) -> Result<(), CaptureError> {
-        let (Some(shared), Some(position)) = (self.shared_index(), self.situation.position) else {
-            return Ok(());
-        };
-        self.gave_way = Some(now.0);
-        let mut stand_in = self.take_spare()?;
-        stand_in.begin_read()?;
-        stand_in.end_read();
-        let place = stand_in.hold_place(shared, position.last_frame());
-        let given = match &place {
-            Ok(Some(_)) => self.step_aside(shared, position, now),
-            _ => Ok(()),
-        };
-        let released = place?.map_or(Ok(()), |place| stand_in.release_place(place));
-        self.spare = Some(stand_in);
-        given.and(released.map_err(CaptureError::from))
-    }
-
-    /// The steps of giving way while another connection holds a place.
-    fn step_aside(
-        &mut self,
-        shared: SharedIndex,
-        position: WalIndexHeader,
-        now: (Instant, Millis),
-    ) -> Result<(), CaptureError> {
-        self.holder.end_read();
-        let began = Instant::now();
-        let is_waited_for =
-            |peek: Peek| peek.header == position && peek.backfilled < position.last_frame();
-        while is_waited_for(shared.peek()) && began.elapsed() < GIVE_WAY_MAX {
-            std::thread::sleep(GIVE_WAY_LOOK);
-        }
-        let before = shared.peek().backfilled;
-        let lost = |what: &dyn std::fmt::Display| {
-            CaptureError::continuity(format!("after giving way to a checkpoint: {what}"))
-        };
-        let snapshot = self.holder.begin_read().map_err(|error| lost(&error))?;
-        match &snapshot {
-            Some(snapshot) if snapshot.same_log(&position) => {
-                self.capture_held(snapshot, shared, now.1).map_err(|error| lost(&error))?;
-            }
-            _ => return Err(lost(&"the log was restarted against the rules")),
-        }
-        self.settle(snapshot, before, shared.peek().backfilled, now.0);
         Ok(())
     }
 
-    fn passive(&mut self, now: Instant) -> Result<Moved, CaptureError> {
+    /// Ends the read transaction where a place without a mark can be held instead, so that no checkpoint waits for us
+    /// before it moves frames. With a mark one might: a FULL, RESTART or TRUNCATE checkpoint waits for the lock of a
+    /// mark that it found too old without looking at the mark again (`walCheckpoint` in SQLite's `wal.c`). If we moved
+    /// up to the newest commit on that very place, it would wait for us with the write lock held, so that no commit ever
+    /// let us move on: every writer would stand still until the checkpoint's busy timeout ends.
+    ///
+    /// # Errors
+    /// When a lock of the wal-index cannot be asked for.
+    pub fn step_aside(&mut self) -> Result<(), CaptureError> {
+        if self.situation.stand == Stand::Marked
+            && let Some(shared) = self.shared_index()
+            && self.holder.hold_log(shared)?
+        {
+            self.holder.end_read();
+            self.situation.stand = Stand::Aside;
+        }
+        Ok(())
+    }
+
+    /// True if everything in the log is moved now.
+    fn passive(&mut self, now: Instant) -> Result<bool, CaptureError> {
         self.check_identity()?;
+        self.step_aside()?;
+        let result = if self.situation.stand == Stand::Aside {
+            self.holder.checkpoint_passive()
+        } else {
+            self.passive_beside()?
+        };
+        self.situation.last_checkpoint = now;
+        self.counters.checkpoints += 1;
+        match result {
+            Ok((log, moved)) => Ok(log >= 0 && log == moved),
+            // Somebody else is checkpointing.
+            Err(error) if error.is_busy() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same on another connection, because ours reads. It moves nothing past our mark.
+    fn passive_beside(&mut self) -> Result<Result<(i32, i32), SqliteError>, CaptureError> {
         let mut free = self.take_spare()?;
         // A connection that has read nothing yet would report success and do nothing.
         free.begin_read()?;
         free.end_read();
         let result = free.checkpoint_passive();
         self.spare = Some(free);
-        self.situation.last_checkpoint = now;
-        self.counters.checkpoints += 1;
-        match result {
-            Ok((log, moved)) if log >= 0 && log == moved => Ok(Moved::All),
-            Ok(_) => Ok(Moved::Some),
-            Err(error) if error.is_busy() => Ok(Moved::Busy),
-            Err(error) => Err(error.into()),
-        }
+        Ok(result)
     }
 
     /// Whether a log that stays long is to be told of, which counts as told then.
@@ -222,7 +160,7 @@ impl Attached {
     ) -> Result<(), CaptureError> {
         loop {
             self.hand_over(clock())?;
-            if matches!(self.passive(clock().0)?, Moved::All) {
+            if self.passive(clock().0)? {
                 return self.hand_over(clock());
             }
             if began.elapsed() > FORCE_HOLD_MAX {

@@ -2,7 +2,7 @@
 //!
 //! Its layout and its locks are SQLite's (<https://sqlite.org/walformat.html>, section 2). Locks are taken through SQLite's
 //! own methods, which know of all connections of this process. It is only read here, but for one word: the mark of a
-//! reader's place that nobody holds, set as a reader of SQLite sets it, with the place locked exclusively.
+//! reader's place that nobody holds, taken away as a checkpoint of SQLite does, with the place locked exclusively.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -16,15 +16,11 @@ use crate::wal_index::WalIndexHeader;
 /// The locks of the wal-index (WAL-mode File Format, 2.3.2): the checkpointer's, and the first of the readers'.
 const CHECKPOINTER: c_int = 1;
 const READER_0: c_int = 3;
-/// How many places for readers there are.
-const READERS: u8 = 5;
+/// The places that are held without a mark: not the first one, which SQLite always leaves a mark, for readers that cannot
+/// set one; the last one first, because readers look for a place from the other end.
+const HOLDING: [u8; 3] = [4, 3, 2];
 /// The mark of a place that has none.
 const UNMARKED: u32 = u32::MAX;
-
-/// A reader's place that is held without a transaction.
-#[derive(Debug)]
-#[must_use = "to be let go of"]
-pub struct Place(u8);
 
 /// A view of the wal-index header that other processes update. Valid while the connection that made
 /// it is open: keep the two together and drop this first.
@@ -61,9 +57,9 @@ impl SharedIndex {
     }
 
     /// The caller holds the place exclusively.
-    fn set_mark(self, slot: u8, frame: u32) {
+    fn unmark(self, slot: u8) {
         // SAFETY: as for `word`; SQLite maps the region for writing.
-        unsafe { (*self.0.add(Self::mark_at(slot))).store(frame, Ordering::Release) }
+        unsafe { (*self.0.add(Self::mark_at(slot))).store(UNMARKED, Ordering::Release) }
     }
 
     fn mark_at(slot: u8) -> usize {
@@ -77,76 +73,67 @@ impl SharedIndex {
 }
 
 impl Connection {
-    /// True while some connection checkpoints: none can while the lock for it is ours, for the time of two system
-    /// calls. Call it inside a read transaction of a database in WAL mode.
-    ///
-    /// # Errors
-    /// When there is no shared memory, or the lock cannot be asked for.
-    pub fn is_checkpoint_running(&self) -> Result<bool, SqliteError> {
-        if !self.shm_lock(CHECKPOINTER, ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_EXCLUSIVE)? {
-            return Ok(true);
-        }
-        self.shm_lock(CHECKPOINTER, ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_EXCLUSIVE)?;
-        Ok(false)
-    }
-
-    /// Holds a reader's place whose mark is not before `last_frame`, so that nobody restarts the log, while every
-    /// checkpoint up to there passes the place by (`walRestartLog`, `walCheckpoint` in SQLite's `wal.c`). One without a
-    /// mark is such a place; where all have marks, which outlive their readers, one that nobody holds is marked anew.
-    /// `None`: all are held. Call it outside of a transaction, after one, while another connection of ours reads the log
-    /// up to `last_frame`, and let go of the place before the next transaction.
+    /// Keeps the log from being restarted, with a transaction or without: holds a reader's place that has no mark. It
+    /// counts as a reader for whoever wants to restart the log, and for no checkpoint before (`walRestartLog`,
+    /// `walCheckpoint` in SQLite's `wal.c`). True once it is held, which it stays until [`Self::let_log_go`]; false if
+    /// no such place is to be had right now. Call it while the log cannot be restarted for another reason.
     ///
     /// # Errors
     /// When there is no shared memory, or a lock cannot be asked for.
-    pub fn hold_place(
-        &self,
-        shared: SharedIndex,
-        last_frame: u32,
-    ) -> Result<Option<Place>, SqliteError> {
-        for slot in 1..READERS {
-            if shared.mark(slot) == UNMARKED && self.hold_marked(shared, slot, UNMARKED)? {
-                return Ok(Some(Place(slot)));
+    pub fn hold_log(&mut self, shared: SharedIndex) -> Result<bool, SqliteError> {
+        for slot in HOLDING {
+            if self.place.is_none() && shared.mark(slot) == UNMARKED {
+                self.hold_unmarked(shared, slot)?;
             }
         }
-        for slot in 1..READERS {
-            if self.mark_place(shared, slot, last_frame)?
-                && self.hold_marked(shared, slot, last_frame)?
-            {
-                return Ok(Some(Place(slot)));
+        if self.place.is_none() {
+            self.unmark_and_hold(shared)?;
+        }
+        Ok(self.place.is_some())
+    }
+
+    /// Marks outlive their readers. One that nobody uses is taken away as a checkpoint takes it away, but never under a
+    /// checkpoint that runs: it may be waiting for this place, and would wait for us without looking at the mark again.
+    fn unmark_and_hold(&mut self, shared: SharedIndex) -> Result<(), SqliteError> {
+        let (lock, unlock) = (ffi::SQLITE_SHM_LOCK, ffi::SQLITE_SHM_UNLOCK);
+        if !self.shm_lock(CHECKPOINTER, lock | ffi::SQLITE_SHM_EXCLUSIVE)? {
+            return Ok(());
+        }
+        let held = HOLDING.into_iter().try_for_each(|slot| {
+            let byte = READER_0 + c_int::from(slot);
+            if self.place.is_some() || !self.shm_lock(byte, lock | ffi::SQLITE_SHM_EXCLUSIVE)? {
+                return Ok(());
             }
-        }
-        Ok(None)
+            shared.unmark(slot);
+            self.shm_lock(byte, unlock | ffi::SQLITE_SHM_EXCLUSIVE)?;
+            self.hold_unmarked(shared, slot)
+        });
+        self.shm_lock(CHECKPOINTER, unlock | ffi::SQLITE_SHM_EXCLUSIVE)?;
+        held
     }
 
-    /// Sets the mark of a place; false if somebody holds it.
-    fn mark_place(&self, shared: SharedIndex, slot: u8, frame: u32) -> Result<bool, SqliteError> {
-        let byte = READER_0 + c_int::from(slot);
-        if !self.shm_lock(byte, ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_EXCLUSIVE)? {
-            return Ok(false);
-        }
-        shared.set_mark(slot, frame);
-        self.shm_lock(byte, ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_EXCLUSIVE)
-    }
-
-    /// Holds a place that has this mark; false if it has another one by then.
-    fn hold_marked(&self, shared: SharedIndex, slot: u8, mark: u32) -> Result<bool, SqliteError> {
+    /// Holds a place unless a reader has given it a mark by then.
+    fn hold_unmarked(&mut self, shared: SharedIndex, slot: u8) -> Result<(), SqliteError> {
         // Who changes a mark needs the lock alone, so what is seen once it is ours stays.
         if !self.place_lock(slot, ffi::SQLITE_SHM_LOCK)? {
-            return Ok(false);
+            return Ok(());
         }
-        if shared.mark(slot) == mark {
-            return Ok(true);
+        if shared.mark(slot) == UNMARKED {
+            self.place = Some(slot);
+            return Ok(());
         }
-        self.place_lock(slot, ffi::SQLITE_SHM_UNLOCK)?;
-        Ok(false)
+        self.place_lock(slot, ffi::SQLITE_SHM_UNLOCK).map(drop)
     }
 
-    /// Lets go of a place.
+    /// Lets the log be restarted, as far as [`Self::hold_log`] kept it from that.
     ///
     /// # Errors
     /// When the lock cannot be given back.
-    pub fn release_place(&self, place: Place) -> Result<(), SqliteError> {
-        self.place_lock(place.0, ffi::SQLITE_SHM_UNLOCK).map(drop)
+    pub fn let_log_go(&mut self) -> Result<(), SqliteError> {
+        match self.place.take() {
+            Some(slot) => self.place_lock(slot, ffi::SQLITE_SHM_UNLOCK).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn place_lock(&self, slot: u8, act: c_int) -> Result<bool, SqliteError> {
@@ -207,49 +194,96 @@ mod tests {
         Application::open(path).expect("opened")
     }
 
-    /// Marks outlive their readers: after four that began at four commits, no place is without one.
-    fn mark_all_places(path: &std::path::Path) -> Application {
-        let writer = open(path);
-        writer
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(x)",
-            )
-            .expect("written");
-        let mut readers = Vec::new();
-        for value in 0..READERS {
-            writer.execute("INSERT INTO t VALUES (?1)", [value]).expect("written");
-            let reader = open(path);
-            reader.execute_batch("BEGIN; SELECT count(*) FROM t").expect("read");
-            readers.push(reader);
-        }
-        writer
-    }
-
     fn checkpoint(application: &Application, mode: &str) -> bool {
         let text = format!("PRAGMA wal_checkpoint({mode})");
         let busy: i32 = application.query_row(&text, [], |row| row.get(0)).expect("an answer");
         busy == 0
     }
 
+    fn writer(path: &std::path::Path) -> Application {
+        let writer = open(path);
+        writer
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(x)",
+            )
+            .expect("written");
+        writer
+    }
+
+    fn connection(path: &std::path::Path) -> (Connection, SharedIndex) {
+        let mut connection = Connection::open(path).expect("opened");
+        connection.begin_read().expect("a snapshot");
+        let shared = connection.shared_index().expect("shared memory");
+        (connection, shared)
+    }
+
+    fn last_frame(shared: SharedIndex) -> u32 {
+        shared.peek().header.last_frame()
+    }
+
+    #[test]
+    fn a_held_log_is_moved_by_every_checkpoint_and_restarted_by_none() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let application = writer(&path);
+        let (mut ours, shared) = connection(&path);
+        assert!(ours.hold_log(shared).expect("locks"));
+        ours.end_read();
+        application.execute("INSERT INTO t VALUES (1)", []).expect("written");
+        for mode in ["PASSIVE", "FULL"] {
+            assert!(checkpoint(&application, mode), "{mode} waits for us");
+        }
+        assert_eq!(shared.peek().backfilled, last_frame(shared));
+        let before = last_frame(shared);
+        assert!(!checkpoint(&application, "RESTART"), "the log was restarted");
+        application.execute("INSERT INTO t VALUES (2)", []).expect("written");
+        assert!(last_frame(shared) > before, "the writer restarted the log");
+        ours.let_log_go().expect("let go");
+        assert!(checkpoint(&application, "TRUNCATE"));
+        assert_eq!(last_frame(shared), 0);
+    }
+
+    /// Marks outlive their readers: after four that began at four commits, no place is without one.
     #[test]
     fn a_place_is_found_where_all_have_marks_that_nobody_uses() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.db");
-        let application = mark_all_places(&path);
-        let mut reader = Connection::open(&path).expect("opened");
-        let snapshot = reader.begin_read().expect("a snapshot").expect("a log");
-        let shared = reader.shared_index().expect("shared memory");
-        assert!((1..READERS).all(|slot| shared.mark(slot) != UNMARKED), "this tests nothing");
-        let mut stand_in = Connection::open(&path).expect("opened");
-        stand_in.begin_read().expect("read");
-        stand_in.end_read();
-        let place = stand_in.hold_place(shared, snapshot.last_frame()).expect("locks");
-        let place = place.expect("a place");
-        reader.end_read();
+        let application = writer(&path);
+        let mut readers = Vec::new();
+        for value in 0..5 {
+            application.execute("INSERT INTO t VALUES (?1)", [value]).expect("written");
+            let reader = open(&path);
+            reader.execute_batch("BEGIN; SELECT count(*) FROM t").expect("read");
+            readers.push(reader);
+        }
+        let (mut ours, shared) = connection(&path);
+        assert!((1..5).all(|slot| shared.mark(slot) != UNMARKED), "this tests nothing");
+        assert!(!ours.hold_log(shared).expect("locks"), "all places are held by readers");
+        readers.clear();
+        assert!(ours.hold_log(shared).expect("locks"));
+        ours.end_read();
         assert!(checkpoint(&application, "FULL"), "it waits for the place");
-        assert_eq!(shared.peek().backfilled, snapshot.last_frame());
-        assert!(!checkpoint(&application, "RESTART"), "the log may be restarted");
-        stand_in.release_place(place).expect("let go");
-        assert!(checkpoint(&application, "RESTART"));
+        assert!(!checkpoint(&application, "RESTART"), "the log was restarted");
+        drop(ours);
+        assert!(checkpoint(&application, "RESTART"), "the place outlived its connection");
+    }
+
+    #[test]
+    fn no_mark_is_taken_away_under_a_checkpoint_that_runs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        let application = writer(&path);
+        application.execute("INSERT INTO t VALUES (1)", []).expect("written");
+        let (mut ours, shared) = connection(&path);
+        let (other, _) = connection(&path);
+        for slot in HOLDING {
+            // SAFETY: nobody else reads the marks here.
+            unsafe { (*shared.0.add(SharedIndex::mark_at(slot))).store(1, Ordering::Relaxed) };
+        }
+        let act = |act| other.shm_lock(CHECKPOINTER, act | ffi::SQLITE_SHM_EXCLUSIVE);
+        assert!(act(ffi::SQLITE_SHM_LOCK).expect("locked"));
+        assert!(!ours.hold_log(shared).expect("locks"));
+        assert!(act(ffi::SQLITE_SHM_UNLOCK).expect("unlocked"));
+        assert!(ours.hold_log(shared).expect("locks"));
     }
 }
