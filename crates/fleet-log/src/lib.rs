@@ -40,5 +40,5 @@ pub use position::Position;
 pub use reader::{Batch, End, Reader, Step};
 pub use rules::{Rule, Rules};
 pub use salvage::{Salvage, beginning_at, salvage_at};
-pub use tail::{SoundEnd, Tail, find_sound_end, find_tail};
+pub use tail::{SoundEnd, Tail, find_sound_end, find_tail, first_behind};
 pub use writer::{Appended, Identity, Slot, Writer};

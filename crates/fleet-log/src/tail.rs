@@ -7,7 +7,7 @@ use crate::machine::{FindTail, TailEnd};
 use crate::reader::corrupt;
 use crate::rules::Rules;
 use crate::{LogError, Position, boundary};
-use segment::{Seq, Table};
+use segment::{ObjectName, Seq, Table};
 use store::{Millis, Store};
 
 /// Where the log ends.
@@ -46,6 +46,38 @@ pub fn find_tail(store: &dyn Store) -> Result<Tail, LogError> {
             Ok(Tail::At { position, last: Box::new(last.table().clone()), server })
         }
     }
+}
+
+/// How many of the last digits of a name are left open where a listing is to be short.
+const OPEN_DIGITS: usize = 3;
+/// How many objects are looked for behind a place at least.
+const NEAR: u64 = 100;
+
+/// The first object behind `seq`, of the hundred next to it at least: one short listing, or two. For those who were told
+/// that there is no object `seq`, and want to know whether that is the end of the log.
+///
+/// # Errors
+/// The store's.
+pub fn first_behind(store: &dyn Store, seq: Seq) -> Result<Option<Seq>, LogError> {
+    let start = ObjectName::log(seq);
+    let blocks = [Some(seq), Seq::new(seq.get().saturating_add(NEAR))];
+    let mut prefixes: Vec<String> = blocks.into_iter().flatten().map(block).collect();
+    prefixes.dedup();
+    for prefix in prefixes {
+        let listing = store.list(&prefix, Some(start.as_str()), 1)?.value;
+        let found = listing.entries.iter().find_map(|entry| entry.name.log_seq());
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What the names of an object and its neighbours begin with.
+fn block(seq: Seq) -> String {
+    let name = ObjectName::log(seq);
+    let digits = name.as_str().trim_end_matches(".seg");
+    digits[..digits.len() - OPEN_DIGITS].to_owned()
 }
 
 /// The end of a log as far as it can be read.
@@ -100,4 +132,30 @@ pub(crate) fn bare_boundary() -> LogError {
                   never deleted, so somebody else removed objects or wrote the boundary"
         .to_owned();
     LogError::NotALog { detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::MemoryStore;
+
+    fn seq(value: u64) -> Seq {
+        Seq::new(value).expect("a number above 0")
+    }
+
+    #[test]
+    fn what_stands_near_behind_a_place_is_found_and_nothing_else() {
+        let near_the_end_of_a_block = seq(1_999_990);
+        for from in [seq(1), seq(1_234), near_the_end_of_a_block] {
+            for distance in [1, 2, NEAR] {
+                let store = MemoryStore::default();
+                let behind = seq(from.get() + distance);
+                for at in [from, behind] {
+                    store.put_if_absent(&ObjectName::log(at), b"x").expect("put");
+                }
+                assert_eq!(first_behind(&store, from).expect("listed"), Some(behind));
+                assert_eq!(first_behind(&store, behind).expect("listed"), None);
+            }
+        }
+    }
 }

@@ -32,13 +32,15 @@ const BATCH_BYTES: u64 = 24 << 20;
 /// First pause after an error; it doubles up to the idle interval.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the log is silent before it is listed, and how often then: a primary writes a heartbeat sooner, so what looks
-/// like the end of the log may be a hole.
+/// How long the log is silent before all of it is listed, and how often then: a primary writes a heartbeat sooner, so what
+/// looks like the end of the log may be a hole.
 const END_INTERVAL: Duration = Duration::from_secs(16 * 60);
-/// The same for a cheaper look, at the object before the end of the log and at some behind it.
+/// The same for a cheaper look at what stands near the end.
 const NEAR_INTERVAL: Duration = Duration::from_secs(60);
-/// How far behind the end, one after the other; the next but one is looked for every time.
-const NEAR_DISTANCES: [u64; 6] = [2, 4, 8, 16, 32, 64];
+/// Distance, on average, of short listings, which object stores bill ten times as high as a GET.
+const LISTING_INTERVAL: Duration = Duration::from_secs(4 * 60);
+/// How many of them may be made sooner.
+const LISTINGS_AHEAD: u32 = 3;
 const MISSING: &str = "it is not in the store, though later objects are";
 
 /// What the coordinator is told.
@@ -98,7 +100,7 @@ pub(super) fn run(reading: Reading) {
         end: None,
         end_looked_for: now,
         near_looked_at: now,
-        near_looks: 0,
+        listings_paid: now,
     };
     // Nothing to do about a stop but to stop.
     let _: Going<()> = thread.read();
@@ -112,7 +114,8 @@ struct Thread {
     end: Option<Seq>,
     end_looked_for: Instant,
     near_looked_at: Instant,
-    near_looks: usize,
+    /// Until when the short listings that were made count.
+    listings_paid: Instant,
 }
 
 impl Thread {
@@ -218,15 +221,25 @@ impl Thread {
         }
         self.near_looked_at = now;
         self.await_the_last(reader)?;
-        self.near_looks += 1;
-        let further = NEAR_DISTANCES[self.near_looks % NEAR_DISTANCES.len()];
-        let next = reader.position().next.get();
-        for behind in [next + 1, next + further].into_iter().filter_map(Seq::new) {
-            if let Ok(_) | Err(LogError::Corrupt { .. }) = table(&*self.reading.store, behind) {
-                self.end = self.end.max(Some(behind));
-            }
+        if let Ok(Some(behind)) = self.first_behind(reader.position().next, now) {
+            self.end = self.end.max(Some(behind));
         }
         Ok(())
+    }
+
+    /// An object behind the end: by a short listing, or by asking for the next one where there were many listings.
+    fn first_behind(&mut self, end: Seq, now: Instant) -> Result<Option<Seq>, LogError> {
+        let store = &*self.reading.store;
+        if self.listings_paid <= now + LISTING_INTERVAL * LISTINGS_AHEAD {
+            self.listings_paid = self.listings_paid.max(now) + LISTING_INTERVAL;
+            return fleet_log::first_behind(store, end);
+        }
+        let next = end.next();
+        match table(store, next) {
+            Ok(_) | Err(LogError::Corrupt { .. }) => Ok(Some(next)),
+            Err(LogError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits while the last object that was read is not there, or another one.
