@@ -120,10 +120,7 @@ fn rebase_path(path: &mut PathBuf, folder: &Path) {
 
 /// Refuses a folder in the store: what lies there belongs to the log, and nothing else does.
 fn outside_of(store: &StoreSettings, folder: &Path, what: &str, way: Way) -> Result<(), Complaint> {
-    let StoreSettings::Local { path } = store else { return Ok(()) };
-    if !folder.starts_with(path) {
-        return Ok(());
-    }
+    let Some(path) = store.folder_around(folder) else { return Ok(()) };
     Err(Complaint::new(format!("{what} lies in the store, {}", path.display()))
         .hint("it needs a folder of its own")
         .at(way))

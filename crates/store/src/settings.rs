@@ -8,7 +8,7 @@
 
 use crate::{LocalStore, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The `[store]` table. Unknown keys are refused.
@@ -21,6 +21,23 @@ pub enum StoreSettings {
         /// The folder; not on a network file system.
         path: PathBuf,
     },
+}
+
+impl StoreSettings {
+    /// The store's folder, if `path` lies in it, whatever names and symbolic links lead there: what stands in that folder
+    /// belongs to the log, and nothing else does.
+    #[must_use]
+    pub fn folder_around(&self, path: &Path) -> Option<&Path> {
+        let Self::Local { path: folder } = self;
+        real(path).starts_with(real(folder)).then_some(folder)
+    }
+}
+
+/// Where a path leads, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let rest = existing.and_then(|(part, real)| Some(real.join(path.strip_prefix(part).ok()?)));
+    rest.unwrap_or_else(|| path.to_owned())
 }
 
 /// Opens the store. With `create`, what a writer needs is made where it is missing; without, nothing is
@@ -50,6 +67,23 @@ mod tests {
         ] {
             assert!(read(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_path_into_the_folder_is_known_by_where_it_leads() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |path: &str| scratch.path().join(path);
+        let settings = StoreSettings::Local { path: at("store") };
+        std::fs::create_dir_all(at("store/log")).unwrap();
+        std::os::unix::fs::symlink(at("store/log"), at("link")).unwrap();
+        for inside in ["store", "store/new/one", "link", "link/new", "store/log/../x"] {
+            assert_eq!(settings.folder_around(&at(inside)), Some(&*at("store")), "{inside}");
+        }
+        for outside in ["", "other", "store2", "store/../other"] {
+            assert_eq!(settings.folder_around(&at(outside)), None, "{outside}");
+        }
+        let missing = StoreSettings::Local { path: at("missing") };
+        assert!(missing.folder_around(&at("missing/state")).is_some());
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn run_restore(args: &RestoreArgs, json: bool) -> Result<(), Failure> {
         return answer(output::print(json, &report, || report.text()));
     }
     let source = Source::open(&args.source)?;
+    source.keep_out(&request.output)?;
     let Some(fleet) = &source.fleet else {
         let report = restore::without_log(&request)?;
         return answer(output::print(json, &report, || report.text()));

@@ -3,6 +3,7 @@
 //! Commands that read a store need nothing else: a configuration, or only the path of a local folder. Nothing is
 //! written, so read-only access is enough.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use console::{Failure, WalapplyConfig};
@@ -23,6 +24,7 @@ pub struct Source {
     pub store: Arc<dyn Store>,
     /// Whose it is; `None` while nothing was ever written to it.
     pub fleet: Option<FleetFile>,
+    settings: StoreSettings,
 }
 
 impl Source {
@@ -53,7 +55,22 @@ impl Source {
             Some(name) => FleetFile::of_fleet(&*store, name),
             None => FleetFile::read(&*store),
         };
-        Ok(Self { fleet: fleet.map_err(blame)?, store })
+        Ok(Self { fleet: fleet.map_err(blame)?, store, settings: settings.clone() })
+    }
+
+    /// Refuses to write into the store.
+    ///
+    /// # Errors
+    /// [`ApplyError::Usage`] where `output` lies in its folder.
+    pub fn keep_out(&self, output: &Path) -> Result<(), ApplyError> {
+        match self.settings.folder_around(output) {
+            Some(folder) => Err(ApplyError::Usage(format!(
+                "-o {} lies in the store, {}, where nothing but the log may be",
+                output.display(),
+                folder.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The fleet, for commands that need one.

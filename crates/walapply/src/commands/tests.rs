@@ -65,6 +65,8 @@ fn exit_codes_tell_what_to_do() {
     assert_eq!(there.exit, ExitCode::Failed);
     assert!(there.hint.unwrap().contains("--force"));
     exit_of(&shop, "walapply restore --store STORE orders -o OUT/x.db --if-missing").unwrap();
+    let inside = exit_of(&shop, "walapply restore --store STORE orders -o STORE/x.db").unwrap_err();
+    assert_eq!(inside.exit, ExitCode::Usage);
     let folder = exit_of(&shop, "walapply restore --store STORE --all -o OUT/x.db").unwrap_err();
     assert_eq!(folder.exit, ExitCode::Usage);
     let tier = exit_of(&shop, "walapply restore --store STORE --all -o OUT/y --tiers p7");
