@@ -372,6 +372,7 @@ fn situation_of(
     Situation {
         position,
         stand: if position.is_none() { Stand::Parked } else { Stand::Marked },
+        no_place_at: None,
         confirm_at: None,
         last_handover: now,
         last_change: now,

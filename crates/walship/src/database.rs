@@ -392,7 +392,7 @@ fn act(
     match action {
         Action::Wait => return Ok(()),
         Action::HandOver => attached.hand_over(clock())?,
-        Action::StepAside => attached.step_aside()?,
+        Action::StepAside => attached.step_aside(clock().0)?,
         Action::Checkpoint => return attached.checkpoint(clock()),
         Action::Force => return force(attached, clock, spec),
     }

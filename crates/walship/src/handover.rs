@@ -66,6 +66,8 @@ pub struct Situation {
     pub position: Option<WalIndexHeader>,
     /// What we hold. [`Stand::Parked`] is sure only once it is confirmed.
     pub stand: Stand,
+    /// When readers were last found to hold all places, so that we could not step aside.
+    pub no_place_at: Option<Instant>,
     /// When the parked position is to be confirmed.
     pub confirm_at: Option<Instant>,
     /// The last hand-over.
@@ -145,15 +147,16 @@ fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
     if !is_parked && complete || s.confirm_at.is_some_and(|at| now >= at) {
         return (Action::HandOver, ACTIVE_PEEK);
     }
-    if s.stand == Stand::Marked {
-        return (Action::StepAside, ACTIVE_PEEK);
-    }
     let rest = now.duration_since(s.last_change);
     let wait = match s.confirm_at {
         None if is_parked && rest >= RESTING_AFTER => RESTING_PEEK,
         None if rest >= IDLE_AFTER => IDLE_PEEK,
         _ => ACTIVE_PEEK,
     };
+    let is_tried_again = |last| now.duration_since(last) >= rest / 4;
+    if s.stand == Stand::Marked && s.no_place_at.is_none_or(is_tried_again) {
+        return (Action::StepAside, wait);
+    }
     (relief(now, s), wait)
 }
 
@@ -200,6 +203,7 @@ mod tests {
         Situation {
             position: Some(header(5)),
             stand: Stand::Aside,
+            no_place_at: None,
             confirm_at: None,
             last_handover: now,
             last_change: now,
@@ -280,6 +284,23 @@ mod tests {
         assert_eq!(decide(now, peek(5, 5), &s).action, Action::HandOver);
         let aside = Situation { stand: Stand::Aside, ..s };
         assert_eq!(decide(now, peek(5, 0), &aside).action, Action::Wait);
+    }
+
+    #[test]
+    fn where_readers_hold_all_places_it_is_tried_less_and_less_often() {
+        let now = Instant::now();
+        let mut s = Situation { stand: Stand::Marked, ..situation(now) };
+        let (mut tries, mut at) = (Vec::new(), now);
+        while at < now + Duration::from_secs(100) {
+            let decision = decide(at, peek(5, 0), &s);
+            if decision.action == Action::StepAside {
+                tries.push(at - now);
+                s.no_place_at = Some(at);
+            }
+            at = decision.next_peek;
+        }
+        assert!((20..60).contains(&tries.len()), "{tries:?}");
+        assert!(tries.windows(2).all(|two| two[1] - two[0] <= two[1] / 3 + IDLE_PEEK), "{tries:?}");
     }
 
     #[test]

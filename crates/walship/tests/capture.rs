@@ -118,7 +118,7 @@ fn follow(attached: &mut Attached, copy: &mut Copy, span: Duration) {
         let done = match decision.action {
             Action::Wait => Ok(()),
             Action::HandOver => attached.hand_over(now()),
-            Action::StepAside => attached.step_aside(),
+            Action::StepAside => attached.step_aside(Instant::now()),
             Action::Checkpoint => attached.checkpoint(now()),
             Action::Force => attached.force(now).map(drop),
         };

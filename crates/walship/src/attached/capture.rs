@@ -115,6 +115,7 @@ impl Attached {
         if snapshot != s.position {
             s.last_change = now;
             s.checkpoint_wanted = true;
+            s.no_place_at = None;
         }
         let is_parked = last_frame == 0 || before == last_frame && after == last_frame;
         let stand = if is_parked { Stand::Parked } else { Stand::Marked };

@@ -45,13 +45,16 @@ impl Attached {
     ///
     /// # Errors
     /// When a lock of the wal-index cannot be asked for.
-    pub fn step_aside(&mut self) -> Result<(), CaptureError> {
-        if self.situation.stand == Stand::Marked
-            && let Some(shared) = self.shared_index()
-            && self.holder.hold_log(shared)?
-        {
+    pub fn step_aside(&mut self, now: Instant) -> Result<(), CaptureError> {
+        let Some(shared) = self.shared_index().filter(|_| self.situation.stand == Stand::Marked)
+        else {
+            return Ok(());
+        };
+        if self.holder.hold_log(shared)? {
             self.holder.end_read();
             self.situation.stand = Stand::Aside;
+        } else {
+            self.situation.no_place_at = Some(now);
         }
         Ok(())
     }
@@ -59,7 +62,7 @@ impl Attached {
     /// True if everything in the log is moved now.
     fn passive(&mut self, now: Instant) -> Result<bool, CaptureError> {
         self.check_identity()?;
-        self.step_aside()?;
+        self.step_aside(now)?;
         let result = if self.situation.stand == Stand::Aside {
             self.holder.checkpoint_passive()
         } else {
