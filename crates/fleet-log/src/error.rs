@@ -118,6 +118,14 @@ impl LogError {
         }
     }
 
+    /// A store that has something else where an object should be, or cannot read it, tells of damage to that object.
+    pub(crate) fn of_store(seq: Seq, error: StoreError) -> LogError {
+        match error {
+            StoreError::Corrupt { cause, .. } => LogError::Corrupt { seq, detail: cause },
+            error => LogError::Store(error),
+        }
+    }
+
     pub(crate) fn of_segment(seq: Seq, error: &SegmentError) -> LogError {
         let detail = error.to_string();
         if error.is_newer_format() {

@@ -79,7 +79,8 @@ pub(crate) fn damaged_version(seq: Seq) -> LogError {
 }
 
 fn read(store: &dyn Store, seq: Seq, bytes_max: u64) -> Result<bytes::Bytes, LogError> {
-    let reply = store.get_range(&ObjectName::log(seq), 0..bytes_max)?;
+    let reply = store.get_range(&ObjectName::log(seq), 0..bytes_max);
+    let reply = reply.map_err(|error| LogError::of_store(seq, error))?;
     reply.value.ok_or(LogError::Missing { seq })
 }
 

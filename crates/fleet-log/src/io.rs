@@ -100,7 +100,13 @@ impl<'a> Io<'a> {
     }
 
     fn get(&mut self, seq: Seq) -> Result<Found, LogError> {
-        let reply = self.store.get(&ObjectName::log(seq))?;
+        let reply = match self.store.get(&ObjectName::log(seq)) {
+            Ok(reply) => reply,
+            Err(StoreError::Corrupt { cause, .. }) => {
+                return Ok(Found::Damaged(Damage::new(cause)));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(object) = self.value(reply) else { return Ok(Found::Nothing) };
         let segment = match Segment::decode(object.body) {
             Ok(segment) => segment,

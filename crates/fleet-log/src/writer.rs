@@ -228,7 +228,8 @@ impl Writer {
             return self.resend().map(|appended| appended.server);
         }
         let seq = self.position.next;
-        let reply = self.store.get(&ObjectName::log(seq))?;
+        let reply = self.store.get(&ObjectName::log(seq));
+        let reply = reply.map_err(|error| LogError::of_store(seq, error))?;
         let Some(object) = reply.value else { return self.check_still_held(seq) };
         let segment =
             Segment::decode(object.body).map_err(|error| LogError::of_segment(seq, &error))?;

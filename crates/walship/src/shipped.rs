@@ -13,7 +13,7 @@ use segment::{
     CatalogueEntry, ContentHash, DbId, Incarnation, ObjectName, PageHashes, PageNo, PageSize, Part,
     Segment, SegmentError, Seq, page_hash,
 };
-use store::Store;
+use store::{Store, StoreError};
 
 use crate::compare::Known;
 use crate::database::Shipped;
@@ -34,7 +34,7 @@ pub enum ShippedError {
     Log(#[from] fleet_log::LogError),
     /// An object could not be read.
     #[error(transparent)]
-    Store(#[from] store::StoreError),
+    Store(#[from] StoreError),
     /// An object is missing or damaged.
     #[error("object {name}: {detail}")]
     Object {
@@ -235,7 +235,11 @@ fn object(
     sha256: Option<ContentHash>,
 ) -> Result<Segment, ShippedError> {
     let wrong = |detail: String| ShippedError::Object { name: name.clone(), detail };
-    let object = store.get(name)?.value.ok_or_else(|| wrong("missing".into()))?;
+    let object = match store.get(name) {
+        Ok(reply) => reply.value.ok_or_else(|| wrong("missing".into()))?,
+        Err(StoreError::Corrupt { cause, .. }) => return Err(wrong(cause)),
+        Err(error) => return Err(error.into()),
+    };
     if sha256.is_some_and(|expected| ContentHash::of(&object.body) != expected) {
         return Err(wrong("its SHA-256 is not the one the log names".into()));
     }

@@ -8,7 +8,7 @@ use segment::{
     PageEntry, PageSize, Pages, Part, SectionEntry, SegmentKind, Seq, decode_body, decode_table,
     page_table,
 };
-use store::Store;
+use store::{Reply, Store, StoreError};
 
 use crate::ApplyError;
 
@@ -219,8 +219,10 @@ impl Piece {
             return Err(self.corrupt("said to be larger than any object is"));
         }
         let bytes = match &self.place {
-            Place::Range(range, _) => store.get_range(&self.object, range.clone())?.value,
-            Place::Whole(_) => store.get(&self.object)?.value.map(|object| object.body),
+            Place::Range(range, _) => {
+                self.answered(store.get_range(&self.object, range.clone()))?
+            }
+            Place::Whole(_) => self.answered(store.get(&self.object))?.map(|object| object.body),
         };
         let bytes = bytes.ok_or_else(|| ApplyError::Missing(self.object.to_string()))?;
         if bytes.len() as u64 != self.bytes {
@@ -246,12 +248,21 @@ impl Piece {
         if length > segment::PART_BYTES_MAX {
             return Err(self.corrupt("said to be larger than any object is"));
         }
-        let bytes = store.get_range(&self.object, range)?.value;
+        let bytes = self.answered(store.get_range(&self.object, range))?;
         let bytes = bytes.ok_or_else(|| ApplyError::Missing(self.object.to_string()))?;
         if bytes.len() as u64 != length {
             return Err(self.corrupt("shorter than the log says"));
         }
         Ok(bytes)
+    }
+
+    /// A store that has something else in the object's place, or cannot read it, tells of damage to it.
+    fn answered<T>(&self, reply: Result<Reply<T>, StoreError>) -> Result<T, ApplyError> {
+        match reply {
+            Ok(reply) => Ok(reply.value),
+            Err(StoreError::Corrupt { cause, .. }) => Err(self.corrupt(cause)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The error that blames this piece's object.

@@ -9,7 +9,7 @@ use segment::{
     BaseRecord, Catalogue, CatalogueEntry, DatabaseState, DbId, Header, LOG_PREFIX, Millis, Name,
     ObjectName, Pages, Record, SectionEntry, Segment, SegmentError, Seq, Table, page_hash,
 };
-use store::Store;
+use store::{Store, StoreError};
 
 use super::inventory::Inventory;
 use super::replay::{Hashed, Replay};
@@ -29,15 +29,20 @@ pub(super) enum Slot {
     /// Nothing.
     Nothing,
     /// Something that is no sound segment.
-    Damaged(SegmentError),
+    Damaged(String),
 }
 
 /// Reads a slot.
 pub(super) fn read(store: &dyn Store, seq: Seq) -> Result<Slot, ApplyError> {
-    let Some(object) = store.get(&ObjectName::log(seq))?.value else { return Ok(Slot::Nothing) };
+    let object = match store.get(&ObjectName::log(seq)) {
+        Ok(reply) => reply.value,
+        Err(StoreError::Corrupt { cause, .. }) => return Ok(Slot::Damaged(cause)),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(object) = object else { return Ok(Slot::Nothing) };
     match Segment::decode(object.body) {
         Ok(segment) => Ok(Slot::Segment(Box::new(segment))),
-        Err(error) => Ok(Slot::Damaged(error)),
+        Err(error) => Ok(Slot::Damaged(error.to_string())),
     }
 }
 
@@ -91,8 +96,8 @@ impl<'a> Walk<'a> {
                 self.lost(seq, "it is missing".to_owned());
                 Ok(())
             }
-            Slot::Damaged(error) => {
-                self.lost(seq, error.to_string());
+            Slot::Damaged(detail) => {
+                self.lost(seq, detail);
                 Ok(())
             }
         }

@@ -100,6 +100,36 @@ fn wreck(shop: &Shop, seq: Seq) {
 }
 
 /// Later objects lead past a damaged one; where there is none, a person must know what to do.
+/// The store cannot read such an object, which is no reason to wait for it.
+#[test]
+fn what_is_no_file_or_too_large_for_an_object_is_passed_like_any_damage() {
+    let folder = |path: &Path| std::fs::create_dir(path).unwrap();
+    let huge = |path: &Path| std::fs::File::create(path).unwrap().set_len(3 << 30).unwrap();
+    let ways: [&dyn Fn(&Path); 2] = [&folder, &huge];
+    for put in ways {
+        let mut shop = shop();
+        let standby = Standby::of(&shop);
+        standby.once(&shop).unwrap();
+        shop.databases[0].source.mutate();
+        let damaged = shop.flush();
+        let path = shop.object_path(&ObjectName::log(damaged));
+        std::fs::remove_file(&path).unwrap();
+        put(&path);
+        shop.publish_catalogue();
+        shop.databases[1].source.mutate();
+        let last = shop.flush();
+        let running = standby.start(&shop);
+        running.until("the other goes on", |snapshot| {
+            status(snapshot, "notes").is_some_and(|notes| notes.applied_seq == Some(last))
+        });
+        shop.rebase(0);
+        running.until_condition("ledger", Condition::Live);
+        running.until_applied(shop.last());
+        running.stop().unwrap();
+        standby.assert_equals(&shop);
+    }
+}
+
 #[test]
 fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
     let mut shop = shop();
