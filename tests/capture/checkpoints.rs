@@ -1,7 +1,7 @@
 //! Checkpoints by the application, of every kind, at any time; and what ours cost it.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{App, Fleet, Load, Rng, Shipper, alone, scaled};
 use rustix::process::Signal;
@@ -25,6 +25,10 @@ fn checkpoints_of_every_mode_let_no_write_wait_for_us() {
             [with, without].map(|load| number(load, "long") / number(load, "transactions"));
         let max = before + LONG_PER_MILLE as f64 / 1_000.0;
         assert!(share <= max, "writes waited for us: {share} of all, {before} without us");
+        assert!(
+            number(with, "standstill_ms") <= STANDSTILL_MAX_MS,
+            "all writers stood still: {with}"
+        );
     });
 }
 
@@ -66,6 +70,40 @@ fn checkpoints(name: &str, rate: u64, seconds: u64, judge: impl Fn(&Value, &Valu
 
 fn number(load: &Value, key: &str) -> f64 {
     load[key].as_f64().expect("a number")
+}
+
+/// How long the database rests before an application begins again: long enough to be glanced at seldom.
+const REST: Duration = Duration::from_millis(5_500);
+/// How long a write may wait then, in two of three times.
+const AFTER_REST_MAX: Duration = Duration::from_millis(75);
+
+/// An application that rested commits, and checkpoints at once: the log was restarted under us, and a checkpoint cannot
+/// begin before we look. A write beside it waits as long.
+#[test]
+fn a_write_beside_a_checkpoint_after_a_rest_does_not_wait_until_we_look_anyway() {
+    let _turn = alone();
+    let fleet = Fleet::new("rest", &["a"]);
+    let mut app = App::open(&fleet.db("a"));
+    let mut other = App::open(&fleet.db("a"));
+    app.sql("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+    let mut shipper = fleet.ship();
+    shipper.await_line(&["attached", "db=a"]);
+    let mut waits: Vec<_> = (0..3)
+        .map(|_| {
+            app.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+            sleep(REST);
+            other.sql("INSERT INTO t VALUES (1)");
+            app.begin_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+            let began = Instant::now();
+            other.sql("INSERT INTO t VALUES (2)");
+            app.answer().expect("the checkpoint ends");
+            began.elapsed()
+        })
+        .collect();
+    fleet.finish(shipper);
+    waits.sort_unstable();
+    println!("waited for {waits:?}");
+    assert!(waits[1] <= AFTER_REST_MAX, "a write waited for us: {waits:?}");
 }
 
 /// How long we may hold the write lock, where a log is too long: a quarter of the holds, and every one. 60 ms is our own

@@ -35,6 +35,9 @@ pub const REST_BEFORE_CHECKPOINT: Duration = Duration::from_secs(60);
 pub const ACTIVE_PEEK: Duration = Duration::from_millis(5);
 /// See [`ACTIVE_PEEK`].
 pub const IDLE_PEEK: Duration = Duration::from_millis(50);
+/// Distance of glances at an idle database whose log we keep from being restarted: a checkpoint may want to do that, and
+/// no write to the log tells of it. It lasts until our own checkpoint, [`REST_BEFORE_CHECKPOINT`] later.
+pub const ASIDE_PEEK: Duration = Duration::from_millis(15);
 /// A database whose header has not moved for this long is glanced at less often still.
 pub const RESTING_AFTER: Duration = Duration::from_secs(5);
 /// Distance of glances at a resting database. A flush glances at all of them before it decides, so this
@@ -150,6 +153,7 @@ fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
     let rest = now.duration_since(s.last_change);
     let wait = match s.confirm_at {
         None if is_parked && rest >= RESTING_AFTER => RESTING_PEEK,
+        None if !is_parked && (IDLE_AFTER..REST_BEFORE_CHECKPOINT).contains(&rest) => ASIDE_PEEK,
         None if rest >= IDLE_AFTER => IDLE_PEEK,
         _ => ACTIVE_PEEK,
     };

@@ -5,6 +5,7 @@
 //! decision when to move on, [`wal_range`] the proof that what is read was committed (C2), [`database`]
 //! one database through all its states, [`fleet`] all of them, [`flush`] what makes changes durable.
 
+pub mod alarm;
 pub mod ask;
 pub mod assemble;
 pub mod attached;

@@ -2,6 +2,7 @@
 //! be read while somebody works on it, and an inbox for what became durable.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,11 +14,14 @@ use crate::assemble::Receipt;
 use crate::bell::Bell;
 use crate::database::{Condition, Database, Now, Outgoing, Spec};
 use crate::handover::Action;
+use crate::identity;
 
 /// A database of the fleet, shared between threads.
 pub struct Member {
     /// Its id.
     pub id: DbId,
+    /// Its log, when it has one.
+    pub wal: PathBuf,
     database: Mutex<Database>,
     receipts: Mutex<Vec<Receipt>>,
     is_queued: AtomicBool,
@@ -87,6 +91,7 @@ impl Member {
         news.tell(&database, true);
         Self {
             id: database.spec().id,
+            wal: identity::sibling(&database.spec().path, "-wal"),
             database: Mutex::new(database),
             receipts: Mutex::default(),
             is_queued: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! The calls into SQLite that capture needs, and the only unsafe code of this crate.
+//! The calls into SQLite that capture needs, which are all unsafe.
 //!
 //! What must always hold:
 //! - No call here writes to a user's database, except `checkpoint_passive`, which moves frames that

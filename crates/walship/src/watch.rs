@@ -2,7 +2,8 @@
 //!
 //! Waking a thread costs more than glancing at a database, so what an idle fleet costs is the number of
 //! wakes: far instants are moved to common ones, and the looks at files, which take system calls, are
-//! handed to the pool together, once a second.
+//! handed to the pool together, once a second. A database at rest is glanced at once more, and often for a while, when
+//! the alarm tells that its log is written.
 //!
 //! Nobody waits for a look that hangs: a database is marked as being worked on only when its turn has come,
 //! and the next round hands over the others again.
@@ -14,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use segment::DbId;
 
+use crate::alarm::Alarm;
 use crate::fleet::Fleet;
-use crate::handover::{ACTIVE_PEEK, Action, IDLE_PEEK, RESTING_PEEK};
+use crate::handover::{ACTIVE_PEEK, Action, IDLE_AFTER, IDLE_PEEK, RESTING_PEEK};
 use crate::member::{Glance, Member};
 
 /// Shortest sleep between two rounds.
@@ -27,6 +29,8 @@ const ASLEEP_AFTER: Duration = Duration::from_secs(15);
 /// Distance of glances at a database that is asleep. A flush glances at all of them before it decides, and
 /// what it finds counts from the glance before: this delays nothing but the hand-over.
 const ASLEEP_PEEK: Duration = Duration::from_millis(500);
+/// How long a database is glanced at often that the alarm told of.
+const STIRRED_FOR: Duration = IDLE_AFTER;
 /// Distance of rounds that hand looks at files to the pool.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,12 +41,24 @@ pub struct Watch {
     members: BTreeMap<DbId, Arc<Member>>,
     agenda: BTreeMap<Instant, Vec<Watched>>,
     next_look: Instant,
+    alarm: Option<Arc<Alarm>>,
 }
 
-/// A database, and since when every glance lets it rest.
+/// A database as it is watched.
 struct Watched {
     member: Arc<Member>,
+    /// Since when every glance lets it rest.
     rests_since: Option<Instant>,
+    /// Whether the alarm was set since it was last in use.
+    is_alarm_set: bool,
+    /// When the alarm last told of it.
+    stirred: Option<Instant>,
+}
+
+impl Watched {
+    fn new(member: Arc<Member>) -> Self {
+        Self { member, rests_since: None, is_alarm_set: false, stirred: None }
+    }
 }
 
 impl Watch {
@@ -51,13 +67,30 @@ impl Watch {
     pub fn new(fleet: Arc<Fleet>) -> Self {
         let began = Instant::now();
         let (members, agenda) = (BTreeMap::new(), BTreeMap::new());
-        Self { fleet, began, members, agenda, next_look: began }
+        let alarm = Alarm::new().inspect_err(tell).ok().map(Arc::new);
+        Self { fleet, began, members, agenda, next_look: began, alarm }
     }
 
     /// Watches until `stop`. Whoever sets it unparks the thread.
     pub fn run(mut self, stop: &AtomicBool) {
+        let Some(alarm) = self.alarm.clone() else { return self.watch(stop) };
+        let watching = std::thread::current();
+        std::thread::scope(|scope| {
+            let listening = || alarm.listen(|| watching.unpark()).inspect_err(tell);
+            let started =
+                std::thread::Builder::new().name("alarm".into()).spawn_scoped(scope, listening);
+            if let Err(error) = started {
+                tell(&error);
+            }
+            self.watch(stop);
+            alarm.end();
+        });
+    }
+
+    fn watch(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             self.meet_new_members();
+            self.hear_the_alarm();
             self.round();
             let now = Instant::now();
             let next = self.agenda.first_key_value().map_or(now + ROUND_MAX, |(at, _)| *at);
@@ -73,7 +106,43 @@ impl Watch {
         let now = Instant::now();
         for member in self.fleet.members() {
             if self.members.insert(member.id, Arc::clone(&member)).is_none() {
-                self.appoint(now, Watched { member, rests_since: None });
+                self.appoint(now, Watched::new(member));
+            }
+        }
+    }
+
+    /// Those that were written are glanced at now.
+    fn hear_the_alarm(&mut self) {
+        let rung = self.alarm.as_ref().map(|alarm| alarm.take_rung()).unwrap_or_default();
+        if rung.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for (at, waiting) in std::mem::take(&mut self.agenda) {
+            for mut watched in waiting {
+                let is_rung = rung.contains(&watched.member.id);
+                if is_rung {
+                    (watched.stirred, watched.is_alarm_set) = (Some(now), false);
+                }
+                self.appoint(if is_rung { now } else { at }, watched);
+            }
+        }
+    }
+
+    /// When to glance again at a database that rests as far as a glance can tell. What was written before the alarm was set
+    /// is seen by one more glance.
+    fn at_rest(&self, watched: &mut Watched, now: Instant, next: Instant) -> Instant {
+        if watched.stirred.is_some_and(|at| now.duration_since(at) < STIRRED_FOR) {
+            return next.min(now + ACTIVE_PEEK);
+        }
+        let rests = next.saturating_duration_since(now) >= IDLE_PEEK;
+        let was_set = std::mem::replace(&mut watched.is_alarm_set, rests);
+        let Some(alarm) = self.alarm.as_ref().filter(|_| rests && !was_set) else { return next };
+        match alarm.set(watched.member.id, &watched.member.wal) {
+            Ok(()) => now + ROUND_MIN,
+            Err(error) => {
+                tracing::debug!(wal = %watched.member.wal.display(), %error, "the alarm cannot be set");
+                next
             }
         }
     }
@@ -96,6 +165,7 @@ impl Watch {
                 None => now.0 + ACTIVE_PEEK,
             };
             // Never again in this round, whatever is due already.
+            let next = self.at_rest(&mut watched, now.0, next);
             let next = self.common(&mut watched, now.0, next.max(now.0 + ROUND_MIN));
             self.appoint(next, watched);
         }
@@ -140,6 +210,10 @@ impl Watch {
     }
 }
 
+fn tell(error: &std::io::Error) {
+    tracing::warn!(%error, "the system does not tell of writes: a checkpoint of an application that was at rest may wait for half a second");
+}
+
 fn dispatch(fleet: &Arc<Fleet>, member: &Arc<Member>, action: Action) {
     let Some(queued) = member.queue() else { return };
     let fleet_of_job = Arc::clone(fleet);
@@ -178,7 +252,7 @@ mod tests {
         let fleet = Arc::new(Fleet::new(Arc::new(SystemClock)));
         fleet.add(absent("a.db".as_ref()));
         let watch = Watch::new(Arc::clone(&fleet));
-        let mut watched = Watched { member: fleet.members().remove(0), rests_since: None };
+        let mut watched = Watched::new(fleet.members().remove(0));
         let at = |millis: u64| watch.began + Duration::from_millis(millis);
         let mut next =
             |now: u64, peek: Duration| watch.common(&mut watched, at(now), at(now) + peek);
