@@ -27,7 +27,7 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 /// A database that was glanced at every [`RESTING_PEEK`] for this long and never moved is asleep.
 const ASLEEP_AFTER: Duration = Duration::from_secs(15);
 /// Distance of glances at a database that is asleep. A flush glances at all of them before it decides, and
-/// what it finds counts from the glance before: this delays nothing but the hand-over.
+/// what it finds counts from the glance before: this delays nothing but the hand-over, and that only without an alarm.
 const ASLEEP_PEEK: Duration = Duration::from_millis(500);
 /// How long a database is glanced at often that the alarm told of.
 const STIRRED_FOR: Duration = IDLE_AFTER;
