@@ -8,7 +8,7 @@
 
 use crate::{LocalStore, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// The `[store]` table. Unknown keys are refused.
@@ -33,11 +33,19 @@ impl StoreSettings {
     }
 }
 
-/// Where a path leads, as far as it exists.
+/// Where a path leads: by the links that exist, and by its words from there on.
 fn real(path: &Path) -> PathBuf {
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let existing = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
     let rest = existing.and_then(|(part, real)| Some(real.join(path.strip_prefix(part).ok()?)));
-    rest.unwrap_or_else(|| path.to_owned())
+    let mut real = PathBuf::new();
+    for part in rest.as_deref().unwrap_or(path).components() {
+        match part {
+            Component::ParentDir => drop(real.pop()),
+            part => real.push(part),
+        }
+    }
+    real
 }
 
 /// Opens the store. With `create`, what a writer needs is made where it is missing; without, nothing is
@@ -76,12 +84,17 @@ mod tests {
         let settings = StoreSettings::Local { path: at("store") };
         std::fs::create_dir_all(at("store/log")).unwrap();
         std::os::unix::fs::symlink(at("store/log"), at("link")).unwrap();
-        for inside in ["store", "store/new/one", "link", "link/new", "store/log/../x"] {
+        for inside in
+            ["store", "store/new/one", "link", "link/new", "store/log/../x", "missing/../store/x"]
+        {
             assert_eq!(settings.folder_around(&at(inside)), Some(&*at("store")), "{inside}");
         }
         for outside in ["", "other", "store2", "store/../other"] {
             assert_eq!(settings.folder_around(&at(outside)), None, "{outside}");
         }
+        let here = StoreSettings::Local { path: ".".into() };
+        assert!(here.folder_around(Path::new("x.db")).is_some());
+        assert!(here.folder_around(Path::new("../x.db")).is_none());
         let missing = StoreSettings::Local { path: at("missing") };
         assert!(missing.folder_around(&at("missing/state")).is_some());
     }

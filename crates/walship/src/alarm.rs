@@ -7,10 +7,11 @@
 //! It is a help and no more: where it cannot be had, the next glance finds everything. A `-wal` may be watched, and even
 //! opened, by plain calls; the database and its `-shm` may not (see `sqlite`).
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -30,7 +31,19 @@ use kernel::Kernel;
 pub struct Alarm {
     kernel: Kernel,
     rung: Mutex<Vec<DbId>>,
+    is_refusal_told: AtomicBool,
     end: (UnixStream, UnixStream),
+}
+
+/// Ends [`Alarm::listen`] when it is dropped, also by a panic: whoever joins the listening thread must not wait for ever.
+pub struct EndsWithThis<'a>(pub &'a Alarm);
+
+impl Drop for EndsWithThis<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.end.1.shutdown(Shutdown::Both) {
+            tracing::debug!(%error, "the alarm was ended already");
+        }
+    }
 }
 
 impl Alarm {
@@ -39,15 +52,23 @@ impl Alarm {
     /// # Errors
     /// What the system refuses.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { kernel: Kernel::new()?, rung: Mutex::default(), end: UnixStream::pair()? })
+        Ok(Self {
+            kernel: Kernel::new()?,
+            rung: Mutex::default(),
+            is_refusal_told: AtomicBool::new(false),
+            end: UnixStream::pair()?,
+        })
     }
 
-    /// Is rung by the next write to this file, once. What was written before is not told of: look after this call.
-    ///
-    /// # Errors
-    /// When the file is not there, or the system watches no more files.
-    pub fn set(&self, id: DbId, wal: &Path) -> io::Result<()> {
-        self.kernel.set(id, wal)
+    /// Is rung by the next write to this file, once. What was written before is not told of. Where the system watches no
+    /// more files, that is told once.
+    pub fn set(&self, id: DbId, wal: &Path) {
+        let Err(error) = self.kernel.set(id, wal) else { return };
+        // Without a log there is nothing to be told of.
+        let is_refused = error.kind() != ErrorKind::NotFound;
+        if is_refused && !self.is_refusal_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(wal = %wal.display(), %error, "the system does not tell of writes to this file, and perhaps to others");
+        }
     }
 
     /// The databases that were written since the last call.
@@ -55,7 +76,7 @@ impl Alarm {
         std::mem::take(&mut *self.rung.lock())
     }
 
-    /// Listens until [`Self::end`]; `wake` is called whenever there is something to take.
+    /// Listens until an [`EndsWithThis`] is dropped; `wake` is called whenever there is something to take.
     ///
     /// # Errors
     /// When the system tells no more.
@@ -77,13 +98,6 @@ impl Alarm {
             }
         }
     }
-
-    /// Ends [`Self::listen`].
-    pub fn end(&self) {
-        if let Err(error) = self.end.1.shutdown(Shutdown::Both) {
-            tracing::debug!(%error, "the alarm was ended already");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -102,9 +116,10 @@ mod tests {
         let id = DbId::from_bytes([7; 8]);
         let (woken, heard) = crossbeam_channel::unbounded();
         std::thread::scope(|scope| {
+            let _ends = EndsWithThis(&alarm);
             scope.spawn(|| alarm.listen(|| woken.send(()).expect("heard")));
             for _ in 0..3 {
-                alarm.set(id, &path).expect("set");
+                alarm.set(id, &path);
                 assert_eq!(alarm.take_rung(), []);
                 wal.write_all(b"frame").expect("written");
                 heard.recv_timeout(Duration::from_secs(20)).expect("told of");
@@ -113,8 +128,7 @@ mod tests {
                 let again = heard.recv_timeout(Duration::from_millis(20));
                 assert_eq!(again, Err(RecvTimeoutError::Timeout));
             }
-            alarm.end();
         });
-        assert!(alarm.set(id, &folder.path().join("nothing")).is_err());
+        alarm.set(id, &folder.path().join("nothing"));
     }
 }

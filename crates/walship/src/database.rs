@@ -326,7 +326,7 @@ impl Database {
     /// Leaves the attached state in the way the error asks for.
     fn fail(&mut self, error: CaptureError, now: Now) {
         if let (CaptureError::Locked(_), State::Attached(_)) = (&error, &self.state) {
-            // Our read transaction still stands: the next glance tries again.
+            // What keeps the log is still held: the next glance tries again.
             tracing::debug!(db = %self.spec.name, %error, "not handed over this time");
             self.kept_out(now.0);
             return;

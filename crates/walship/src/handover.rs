@@ -1,4 +1,4 @@
-//! When to hand over from one read transaction to the next: a pure decision.
+//! When to hand over from one read transaction to the next, and when to stand without one: a pure decision.
 //!
 //! Every hand-over lets the application's next checkpoint do real work, so the moment decides what we
 //! cost it. The rules, each found by measurement against saturating writers:
@@ -105,7 +105,7 @@ pub struct Decision {
 pub enum Action {
     /// Nothing.
     Wait,
-    /// Begin the next read transaction, capture up to it, end the old one.
+    /// Begin a new read transaction and capture up to it.
     HandOver,
     /// Hold a place without a mark instead of a read transaction.
     StepAside,

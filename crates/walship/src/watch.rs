@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use segment::DbId;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, EndsWithThis};
 use crate::fleet::Fleet;
 use crate::handover::{ACTIVE_PEEK, Action, IDLE_AFTER, IDLE_PEEK, RESTING_PEEK};
 use crate::member::{Glance, Member};
@@ -82,8 +82,8 @@ impl Watch {
             if let Err(error) = started {
                 tell(&error);
             }
+            let _ends = EndsWithThis(&alarm);
             self.watch(stop);
-            alarm.end();
         });
     }
 
@@ -129,22 +129,20 @@ impl Watch {
         }
     }
 
-    /// When to glance again at a database that rests as far as a glance can tell. What was written before the alarm was set
-    /// is seen by one more glance.
+    /// When to glance again at a database that rests as far as a glance can tell. What is written before the alarm is set
+    /// is seen by the next glances, which are frequent at first.
     fn at_rest(&self, watched: &mut Watched, now: Instant, next: Instant) -> Instant {
         if watched.stirred.is_some_and(|at| now.duration_since(at) < STIRRED_FOR) {
             return next.min(now + ACTIVE_PEEK);
         }
         let rests = next.saturating_duration_since(now) >= IDLE_PEEK;
         let was_set = std::mem::replace(&mut watched.is_alarm_set, rests);
-        let Some(alarm) = self.alarm.as_ref().filter(|_| rests && !was_set) else { return next };
-        match alarm.set(watched.member.id, &watched.member.wal) {
-            Ok(()) => now + ROUND_MIN,
-            Err(error) => {
-                tracing::debug!(wal = %watched.member.wal.display(), %error, "the alarm cannot be set");
-                next
-            }
+        if let Some(alarm) = self.alarm.as_ref().filter(|_| rests && !was_set) {
+            let (alarm, member) = (Arc::clone(alarm), Arc::clone(&watched.member));
+            // A path may lead to a file system that hangs.
+            self.fleet.pool().run(move || alarm.set(member.id, &member.wal));
         }
+        next
     }
 
     fn appoint(&mut self, at: Instant, watched: Watched) {

@@ -2,7 +2,6 @@
 
 use super::disk::NOT_PLAIN;
 use crate::StoreError;
-use rustix::io::Errno;
 use segment::ObjectName;
 use std::io::{Error, ErrorKind};
 
@@ -14,10 +13,6 @@ pub(super) fn on_read(name: &ObjectName, error: Error) -> StoreError {
             StoreError::transient(name, "the file changed while it was read")
         }
         ErrorKind::PermissionDenied => forbidden(name, error),
-        // Where all of the disk fails, other requests tell: a listing is not of one object.
-        _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-            corrupt(name, format!("the disk cannot read it: {error}"))
-        }
         _ => StoreError::transient(name, error),
     }
 }

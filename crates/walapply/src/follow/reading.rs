@@ -39,7 +39,7 @@ const END_INTERVAL: Duration = Duration::from_secs(16 * 60);
 const NEAR_INTERVAL: Duration = Duration::from_secs(60);
 /// Distance, on average, of short listings, which object stores bill ten times as high as a GET.
 const LISTING_INTERVAL: Duration = Duration::from_secs(4 * 60);
-/// How many of them may be made sooner.
+/// How many of them may be made ahead of that.
 const LISTINGS_AHEAD: u32 = 3;
 const MISSING: &str = "it is not in the store, though later objects are";
 

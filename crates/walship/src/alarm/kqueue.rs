@@ -25,13 +25,17 @@ impl Kernel {
     }
 
     pub(super) fn set(&self, id: DbId, path: &Path) -> io::Result<()> {
+        let mut files = self.files.lock();
+        // A log that is gone is not kept on the disk by us.
+        files.retain(|_, (other, _)| *other != id);
         let file = File::open(path)?;
         let vnode = file.as_raw_fd();
-        let filter = EventFilter::Vnode { vnode, flags: VnodeEvents::WRITE | VnodeEvents::EXTEND };
+        let filter = EventFilter::Vnode {
+            vnode,
+            flags: VnodeEvents::WRITE | VnodeEvents::EXTEND | VnodeEvents::DELETE,
+        };
         let flags = EventFlags::ADD | EventFlags::ONESHOT;
         let event = Event::new(filter, flags, std::ptr::null_mut());
-        let mut files = self.files.lock();
-        files.retain(|_, (other, _)| *other != id);
         let mut none: [Event; 0] = [];
         // SAFETY: the file stays open as long as its event is in the queue.
         unsafe { kevent(&self.kqueue, &[event], &mut none, None)? };

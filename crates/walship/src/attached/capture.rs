@@ -1,7 +1,8 @@
 //! From one read transaction to the next, with everything committed between them captured (C1).
 //!
-//! Nothing here may end the old transaction before the new one stands and its frames are read; an error on the
-//! way leaves the old one in place, or breaks continuity, which the caller answers by attaching anew.
+//! Nothing here may end the old transaction before a reader's place is held, or, where none is to be had, before the new
+//! transaction stands and its frames are read. An error on the way leaves the place or the old transaction held, or breaks
+//! continuity, which the caller answers by attaching anew.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -99,7 +99,6 @@ fn wreck(shop: &Shop, seq: Seq) {
     flip(shop, &object, length as usize - 300);
 }
 
-/// Later objects lead past a damaged one; where there is none, a person must know what to do.
 /// The store cannot read such an object, which is no reason to wait for it.
 #[test]
 fn what_is_no_file_or_too_large_for_an_object_is_passed_like_any_damage() {
@@ -130,6 +129,7 @@ fn what_is_no_file_or_too_large_for_an_object_is_passed_like_any_damage() {
     }
 }
 
+/// Later objects lead past a damaged one; where there is none, a person must know what to do.
 #[test]
 fn a_newest_object_that_is_damaged_is_told_with_what_to_do() {
     let mut shop = shop();
