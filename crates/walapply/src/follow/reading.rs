@@ -14,8 +14,10 @@ use fleet_log::{
     Batch, End, LogError, Position, Reader, Snapshot, Tail, boundary, catalogue_at, find_tail,
     table,
 };
-use segment::{Catalogue, Epoch, FleetId, Header, Millis, Name, Record, Segment, Seq, Table};
-use store::Store;
+use segment::{
+    Catalogue, Epoch, FleetId, Header, Millis, Name, ObjectName, Record, Segment, Seq, Table,
+};
+use store::{Store, StoreError};
 
 use super::clocks::Clocks;
 use super::poll::{Limits, Poller};
@@ -31,6 +33,9 @@ const BATCH_OBJECTS: u32 = 64;
 const BATCH_BYTES: u64 = 24 << 20;
 /// First pause after an error; it doubles up to the idle interval.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
+
+/// After so many errors in a row an object counts as unreadable.
+const UNREADABLE_AFTER: u32 = 8;
 
 /// How long the log is silent before all of it is listed, and how often then: a primary writes a heartbeat sooner, so what
 /// looks like the end of the log may be a hole.
@@ -154,9 +159,16 @@ impl Thread {
         }
     }
 
-    /// What looks like a newer format may be damage.
+    /// What looks like a newer format may be damage, and so is what a store that answers otherwise cannot read for long: a
+    /// bad sector. Where all of it fails, nothing behind the object can be read, and nothing is passed.
     fn judged(&self, error: LogError) -> LogError {
         match error {
+            LogError::Store(StoreError::Transient { ref what, ref cause })
+                if self.errors >= UNREADABLE_AFTER =>
+            {
+                let seq = ObjectName::parse(what).ok().and_then(|name| name.log_seq());
+                seq.map_or(error.clone(), |seq| LogError::Corrupt { seq, detail: cause.clone() })
+            }
             LogError::NewerFormat { seq, .. } => {
                 match fleet_log::false_version(&*self.reading.store, seq) {
                     Ok(Some(damage)) => damage,

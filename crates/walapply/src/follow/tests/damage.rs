@@ -92,6 +92,35 @@ fn an_unreadable_object_is_passed_by_databases_that_it_did_not_change() {
     }
 }
 
+/// A bad sector fails as a store fails that is away for a moment, but for ever.
+#[test]
+fn an_object_that_can_never_be_read_is_passed_and_a_store_that_is_away_is_not() {
+    let mut shop = shop();
+    let standby = Standby::of(&shop);
+    standby.once(&shop).unwrap();
+    shop.databases[0].source.mutate();
+    let bad = ObjectName::log(shop.flush());
+    let name = bad.clone();
+    let faulty = Faulty::new(Arc::clone(&shop.store), move |request| {
+        let cause = "input/output error".to_owned();
+        match request.name == name.as_str() {
+            true => Fault::Refuse(StoreError::Transient { what: name.to_string(), cause }),
+            false => Fault::Pass,
+        }
+    });
+    shop.databases[1].source.mutate();
+    let last = shop.flush();
+    let running = standby.start_with(Arc::new(faulty));
+    running.until("the other goes on", |snapshot| {
+        status(snapshot, "notes").is_some_and(|notes| notes.applied_seq == Some(last))
+    });
+    shop.rebase(0);
+    running.until_condition("ledger", Condition::Live);
+    running.until_applied(shop.last());
+    running.stop().unwrap();
+    standby.assert_equals(&shop);
+}
+
 /// Damages the header of a log object: nothing in it can be read.
 fn wreck(shop: &Shop, seq: Seq) {
     let object = ObjectName::log(seq);
