@@ -86,7 +86,7 @@ fn collect(root: &Path, folder: &Path, names: &mut Vec<String>) {
 pub fn names(text: &str, object: &str) -> bool {
     let number =
         object.strip_prefix("log/").and_then(|name| name.strip_suffix(".seg")?.parse::<u64>().ok());
-    let told = |number| ["log object", "seq"].map(|word| format!("{word} {number}"));
+    let told = |number| ["log object", "log objects", "seq"].map(|word| format!("{word} {number}"));
     let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_digit());
     let has = |words: &String| {
         text.match_indices(words.as_str()).any(|(at, _)| ends(&text[at + words.len()..]))
