@@ -374,6 +374,7 @@ fn situation_of(
         stand: if position.is_none() { Stand::Parked } else { Stand::Marked },
         no_place_at: None,
         confirm_at: None,
+        parked_at: None,
         last_handover: now,
         last_change: now,
         previous: None,

@@ -1,15 +1,15 @@
 //! Copies the pages of a pinned state into base objects.
 //!
-//! Order: pages are encoded into files of the local spool first, then the read transaction ends, then the
-//! files are uploaded. So the database's log is held up for as long as the local disk needs, whatever the
-//! store does. Told to stop, either step ends after the part at hand. A base counts only once a durable log object names it.
+//! Order: the pages are copied as they are into a file of the local spool, then the read transaction ends, then they are
+//! encoded and uploaded part by part. A blocking checkpoint of the application waits for that transaction, and its writers
+//! wait behind the checkpoint, so nothing that takes longer than copying a file may happen before it ends. Told to stop,
+//! either step ends soon. A base counts only once a durable log object names it.
 //!
-//! After a crash the spool holds litter that the next start removes; objects nothing names are litter of
-//! the store.
+//! The file has no name, so a crash leaves nothing in the spool. Objects that no log object names are litter of the store.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use segment::{
@@ -23,6 +23,8 @@ use crate::pinned::Pinned;
 
 /// Bytes of pages in one part.
 const PART_PAGE_BYTES: usize = 16 << 20;
+/// Bytes that are written to the spool at a time.
+const COPY_BYTES: usize = 1 << 20;
 
 /// Whose base it is, and who writes it.
 #[derive(Debug, Clone)]
@@ -52,10 +54,16 @@ pub struct Subject {
     pub txid: Txid,
 }
 
-/// A base in the local spool, not uploaded yet.
+/// A state in the local spool, on its way into the store part by part.
 #[derive(Debug)]
 pub struct Spooled {
-    files: Vec<(ObjectName, PathBuf)>,
+    /// All pages but the lock page, in order, read up to the first one that is in no part yet.
+    pages: File,
+    next: u32,
+    /// The part that the store has not taken yet.
+    waiting: Option<(ObjectName, Vec<u8>)>,
+    subject: Subject,
+    author: Author,
     record: BaseRecord,
 }
 
@@ -66,127 +74,90 @@ impl Spooled {
     /// Read errors of the database, write errors of the spool, told to stop; nothing is left behind then.
     pub fn copy(
         pinned: &Pinned,
-        subject: &Subject,
+        subject: Subject,
         author: &Author,
         spool: &Path,
-        mut number: impl FnMut() -> u64,
         stop: &AtomicBool,
     ) -> Result<Self, CaptureError> {
         let image = pinned.image()?;
-        let mut spooled = Self {
-            files: Vec::new(),
-            record: empty_record(subject, image.page_size(), image.pages(), pinned.checksum()),
-        };
-        let mut batch = Batch::new(image.page_size());
-        let mut finish = |batch: &mut Batch, spooled: &mut Self| {
-            let name = ObjectName::base(
-                &subject.name,
-                subject.incarnation,
-                author.epoch,
-                author.writer,
-                number(),
-            );
-            spooled.add(name, batch.encode(subject, author, &spooled.record), spool)
-        };
-        image.for_each(|pgno, page| {
-            batch.push(pgno, page);
-            if !batch.is_full() {
-                return Ok(());
-            }
+        let pages = tempfile::tempfile_in(spool).map_err(not_written)?;
+        let mut copy = BufWriter::with_capacity(COPY_BYTES, pages);
+        image.for_each(|_, page| {
             go_on(stop)?;
-            finish(&mut batch, &mut spooled)
+            copy.write_all(page).map_err(not_written)
         })?;
-        if !batch.is_empty() {
-            finish(&mut batch, &mut spooled)?;
-        }
-        Ok(spooled)
+        let mut pages = copy.into_inner().map_err(|error| not_written(error.into_error()))?;
+        pages.rewind().map_err(not_written)?;
+        let record = empty_record(&subject, image.page_size(), image.pages(), pinned.checksum());
+        Ok(Self { pages, next: 1, waiting: None, subject, author: author.clone(), record })
     }
 
-    fn add(&mut self, name: ObjectName, bytes: Vec<u8>, spool: &Path) -> Result<(), CaptureError> {
-        let path = spool.join(format!("base-{}-{}.seg", self.record.db, self.files.len()));
-        let io = |source: io::Error| CaptureError::Io {
-            operation: "write the base to the spool",
-            source,
-        };
-        self.files.push((name.clone(), path.clone()));
-        File::create(&path).and_then(|mut file| file.write_all(&bytes)).map_err(io)?;
-        let part = Part { name, bytes: bytes.len() as u64, sha256: ContentHash::of(&bytes) };
-        self.record.bytes += part.bytes;
-        self.record.parts.push(part);
-        Ok(())
-    }
-
-    /// Uploads what was spooled. May be called again after an error: parts that are there already count.
+    /// Uploads what was spooled. To be called again after an error: it goes on with the part that was not taken. `number`
+    /// tells the parts from those of other bases.
     ///
     /// # Errors
-    /// The store's; told to stop.
-    pub fn upload(&self, store: &dyn Store, stop: &AtomicBool) -> Result<BaseRecord, CaptureError> {
-        for (name, path) in &self.files {
+    /// The store's; read errors of the spool; told to stop.
+    pub fn upload(
+        &mut self,
+        store: &dyn Store,
+        number: impl Fn() -> u64,
+        stop: &AtomicBool,
+    ) -> Result<BaseRecord, CaptureError> {
+        while self.waiting.is_some() || self.left().next().is_some() {
             go_on(stop)?;
-            let bytes = fs::read(path).map_err(|source| CaptureError::Io {
-                operation: "read the base from the spool",
-                source,
-            })?;
+            let (name, bytes) = match self.waiting.take() {
+                Some(waiting) => waiting,
+                None => self.encode_part(number())?,
+            };
             // The name holds this writer's random id, so an object that exists is our own from before.
-            store.put_if_absent(name, &bytes)?;
+            if let Err(error) = store.put_if_absent(&name, &bytes) {
+                self.waiting = Some((name, bytes));
+                return Err(error.into());
+            }
+            let part = Part { name, bytes: bytes.len() as u64, sha256: ContentHash::of(&bytes) };
+            self.record.bytes += part.bytes;
+            self.record.parts.push(part);
         }
         Ok(self.record.clone())
     }
+
+    /// The pages that are in no part yet.
+    fn left(&self) -> impl Iterator<Item = PageNo> + use<> {
+        let lock_page = self.record.page_size.lock_page();
+        let left = (self.next..=self.record.pages).filter_map(PageNo::new);
+        left.filter(move |pgno| *pgno != lock_page)
+    }
+
+    /// The part that begins with the next page.
+    fn encode_part(&mut self, number: u64) -> Result<(ObjectName, Vec<u8>), CaptureError> {
+        let size = self.record.page_size;
+        let numbers: Vec<_> = self.left().take(PART_PAGE_BYTES / size.bytes()).collect();
+        let mut bytes = vec![0; numbers.len() * size.bytes()];
+        self.pages.read_exact(&mut bytes).map_err(|source| CaptureError::Io {
+            operation: "read the base from the spool",
+            source,
+        })?;
+        self.next = numbers.last().expect("BUG: nothing is left").get() + 1;
+        let pages = numbers.into_iter().zip(bytes.chunks_exact(size.bytes()));
+        let body = segment::encode_body(size, pages);
+        let section = section(&self.subject, &self.record, body.page_count);
+        let part = segment::encode(&Draft {
+            header: header(&self.author, SegmentKind::Base),
+            records: Vec::new(),
+            sections: vec![(section, Some(body))],
+        });
+        let Author { epoch, writer, .. } = self.author;
+        let Subject { name, incarnation, .. } = &self.subject;
+        Ok((ObjectName::base(name, *incarnation, epoch, writer, number), part.bytes))
+    }
+}
+
+fn not_written(source: io::Error) -> CaptureError {
+    CaptureError::Io { operation: "write the base to the spool", source }
 }
 
 fn go_on(stop: &AtomicBool) -> Result<(), CaptureError> {
     if stop.load(Ordering::Relaxed) { Err(CaptureError::Ending) } else { Ok(()) }
-}
-
-impl Drop for Spooled {
-    fn drop(&mut self) {
-        for (_, path) in &self.files {
-            if let Err(error) = fs::remove_file(path) {
-                tracing::debug!(path = %path.display(), %error, "a spool file was not removed");
-            }
-        }
-    }
-}
-
-/// Pages waiting to become a part.
-struct Batch {
-    page_size: PageSize,
-    numbers: Vec<PageNo>,
-    bytes: Vec<u8>,
-}
-
-impl Batch {
-    fn new(page_size: PageSize) -> Self {
-        Self { page_size, numbers: Vec::new(), bytes: Vec::new() }
-    }
-
-    fn push(&mut self, pgno: PageNo, page: &[u8]) {
-        self.numbers.push(pgno);
-        self.bytes.extend_from_slice(page);
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= PART_PAGE_BYTES
-    }
-
-    fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
-    }
-
-    fn encode(&mut self, subject: &Subject, author: &Author, record: &BaseRecord) -> Vec<u8> {
-        let pages =
-            self.numbers.iter().copied().zip(self.bytes.chunks_exact(self.page_size.bytes()));
-        let body = segment::encode_body(self.page_size, pages);
-        let section = section(subject, record, body.page_count);
-        self.numbers.clear();
-        self.bytes.clear();
-        segment::encode(&Draft {
-            header: header(author, SegmentKind::Base),
-            records: Vec::new(),
-            sections: vec![(section, Some(body))],
-        })
-        .bytes
-    }
 }
 
 /// The header of an object outside the log.

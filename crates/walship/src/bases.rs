@@ -85,9 +85,9 @@ impl BaseMaker {
     }
 
     fn make(&self, member: &Member, stop: &AtomicBool) {
-        let Some((spooled, name)) = self.copy(member, stop) else { return };
+        let Some((mut spooled, name)) = self.copy(member, stop) else { return };
         let record = loop {
-            match spooled.upload(&*self.store, stop) {
+            match spooled.upload(&*self.store, || self.numbers.next(), stop) {
                 Ok(record) => break Some(record),
                 Err(error) if stop.load(Ordering::Relaxed) => {
                     tracing::warn!(db = %name, %error, "the base was not uploaded");
@@ -125,13 +125,12 @@ impl BaseMaker {
                 },
             )
         };
-        let number = || self.numbers.next();
-        let copied = Spooled::copy(&pinned, &subject, &self.author, &self.spool, number, stop);
-        match copied {
-            Ok(spooled) => return Some((spooled, subject.name)),
+        let name = subject.name.clone();
+        match Spooled::copy(&pinned, subject, &self.author, &self.spool, stop) {
+            Ok(spooled) => return Some((spooled, name)),
             Err(CaptureError::Ending) => {}
             Err(error) => {
-                tracing::warn!(db = %subject.name, %error, "the base was not copied");
+                tracing::warn!(db = %name, %error, "the base was not copied");
                 std::thread::sleep(RETRY_INTERVAL);
             }
         }

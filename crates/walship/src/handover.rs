@@ -35,6 +35,11 @@ pub const REST_BEFORE_CHECKPOINT: Duration = Duration::from_secs(60);
 pub const ACTIVE_PEEK: Duration = Duration::from_millis(5);
 /// See [`ACTIVE_PEEK`].
 pub const IDLE_PEEK: Duration = Duration::from_millis(50);
+/// Distance of glances at an active database whose log was moved as a whole less than [`CHECKPOINTS_KNOWN_FOR`] ago: its
+/// application runs checkpoints, and a RESTART or TRUNCATE one waits, with the write lock held, until we look.
+pub const CHECKPOINTED_PEEK: Duration = Duration::from_millis(2);
+/// See [`CHECKPOINTED_PEEK`], which costs a percent of a core.
+pub const CHECKPOINTS_KNOWN_FOR: Duration = Duration::from_secs(1);
 /// Distance of glances at an idle database whose log we keep from being restarted: a checkpoint may want to do that, and
 /// no write to the log tells of it. It lasts until our own checkpoint, [`REST_BEFORE_CHECKPOINT`] later.
 pub const ASIDE_PEEK: Duration = Duration::from_millis(15);
@@ -73,6 +78,8 @@ pub struct Situation {
     pub no_place_at: Option<Instant>,
     /// When the parked position is to be confirmed.
     pub confirm_at: Option<Instant>,
+    /// When everything in the log was last found to be moved.
+    pub parked_at: Option<Instant>,
     /// The last hand-over.
     pub last_handover: Instant,
     /// The last time the header had moved.
@@ -155,6 +162,9 @@ fn decide_still(now: Instant, peek: Peek, s: &Situation) -> (Action, Duration) {
         None if is_parked && rest >= RESTING_AFTER => RESTING_PEEK,
         None if !is_parked && (IDLE_AFTER..REST_BEFORE_CHECKPOINT).contains(&rest) => ASIDE_PEEK,
         None if rest >= IDLE_AFTER => IDLE_PEEK,
+        _ if s.parked_at.is_some_and(|at| now.duration_since(at) < CHECKPOINTS_KNOWN_FOR) => {
+            CHECKPOINTED_PEEK
+        }
         _ => ACTIVE_PEEK,
     };
     let is_tried_again = |last| now.duration_since(last) >= rest / 4;
@@ -209,6 +219,7 @@ mod tests {
             stand: Stand::Aside,
             no_place_at: None,
             confirm_at: None,
+            parked_at: None,
             last_handover: now,
             last_change: now,
             previous: None,
@@ -245,6 +256,18 @@ mod tests {
         s.confirm_at = Some(now + PARK_CONFIRM);
         assert_eq!(decide(now, peek(5, 5), &s).action, Action::Wait);
         assert_eq!(decide(now + PARK_CONFIRM, peek(5, 5), &s).action, Action::HandOver);
+    }
+
+    #[test]
+    fn an_application_that_runs_checkpoints_is_glanced_at_more_often() {
+        let now = Instant::now();
+        let mut s = situation(now);
+        let next = |s: &Situation| decide(now, peek(5, 0), s).next_peek - now;
+        assert_eq!(next(&s), ACTIVE_PEEK);
+        s.parked_at = now.checked_sub(CHECKPOINTS_KNOWN_FOR / 2);
+        assert_eq!(next(&s), CHECKPOINTED_PEEK);
+        s.parked_at = now.checked_sub(CHECKPOINTS_KNOWN_FOR);
+        assert_eq!(next(&s), ACTIVE_PEEK);
     }
 
     #[test]

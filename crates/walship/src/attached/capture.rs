@@ -121,6 +121,9 @@ impl Attached {
         let is_parked = last_frame == 0 || before == last_frame && after == last_frame;
         let stand = if is_parked { Stand::Parked } else { Stand::Marked };
         let was_parked = std::mem::replace(&mut s.stand, stand) == Stand::Parked;
+        if is_parked && !was_parked {
+            s.parked_at = Some(now);
+        }
         let confirmed = s.confirm_at.is_some_and(|at| now >= at);
         s.confirm_at = match (is_parked, was_parked) {
             (true, false) => Some(now + handover::PARK_CONFIRM),

@@ -7,6 +7,7 @@ use store::{LocalStore, Store as _};
 
 use super::*;
 use crate::base::{Author, Spooled, Subject};
+use crate::bases::Numbers;
 
 fn now() -> Now {
     (Instant::now(), Millis::new(1))
@@ -157,21 +158,20 @@ fn a_base_in_the_making_ends_when_told_to() {
     };
     let (spool, store) = (folder.path().join("spool"), folder.path().join("store"));
     std::fs::create_dir(&spool).unwrap();
-    let copy = |stop| {
-        let mut numbers = 0..;
-        let number = || numbers.next().unwrap();
-        Spooled::copy(&pinned, &subject, &author, &spool, number, &AtomicBool::new(stop))
-    };
+    let copy =
+        |stop| Spooled::copy(&pinned, subject.clone(), &author, &spool, &AtomicBool::new(stop));
+    let numbers = Numbers::default();
     let store = LocalStore::open(&store, true).unwrap();
     let is_empty = |path: &Path| std::fs::read_dir(path).unwrap().next().is_none();
 
     assert!(matches!(copy(true), Err(CaptureError::Ending)));
     assert!(is_empty(&spool), "litter in the spool");
-    let spooled = copy(false).unwrap();
-    let told = spooled.upload(&store, &AtomicBool::new(true));
+    let mut spooled = copy(false).unwrap();
+    let mut upload = |stop| spooled.upload(&store, || numbers.next(), &AtomicBool::new(stop));
+    let told = upload(true);
     assert!(matches!(told, Err(CaptureError::Ending)));
     assert!(store.list("snap/", None, 10).unwrap().value.entries.is_empty());
-    let record = spooled.upload(&store, &AtomicBool::new(false)).unwrap();
+    let record = upload(false).unwrap();
     assert_eq!(record.parts.len(), 3);
 }
 
