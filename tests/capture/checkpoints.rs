@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 const TIMEOUT: u64 = 5;
 /// Transactions a second of each of four writers that pause.
 const RATE: u64 = 100;
-/// How many of 1,000 writes may wait for more than 50 ms, beside those that do without us.
-const LONG_PER_MILLE: u64 = 10;
+/// How many of 10,000 writes may wait for more than 50 ms, beside those that do without us; and how many more, however few
+/// there are: a disk that hesitates for a moment, or a processor that is busy, makes one of each writer wait.
+const LONG_OF_10_000: f64 = 1.0;
+/// See [`LONG_OF_10_000`].
+const LONG_BESIDE: f64 = 3.0 * 4.0;
 /// How long all writers may wait at once. Behind a checkpoint that waits for us they would wait until its timeout.
 const STANDSTILL_MAX_MS: f64 = 2_000.0;
 
@@ -21,10 +24,10 @@ const STANDSTILL_MAX_MS: f64 = 2_000.0;
 #[test]
 fn checkpoints_of_every_mode_let_no_write_wait_for_us() {
     checkpoints("waits", RATE, scaled(8, 600), |with, without| {
-        let [share, before] =
-            [with, without].map(|load| number(load, "long") / number(load, "transactions"));
-        let max = before + LONG_PER_MILLE as f64 / 1_000.0;
-        assert!(share <= max, "writes waited for us: {share} of all, {before} without us");
+        let of_all = number(without, "long") / number(without, "transactions");
+        let share = of_all + LONG_OF_10_000 / 10_000.0;
+        let max = LONG_BESIDE + share * number(with, "transactions");
+        assert!(number(with, "long") <= max, "writes waited for us, and {max} might have: {with}");
         assert!(
             number(with, "standstill_ms") <= STANDSTILL_MAX_MS,
             "all writers stood still: {with}"
