@@ -48,6 +48,18 @@ impl Original {
         copy_folder(&self.half.state_dir(), &folder.join("half/state"));
         Case { name: name.to_owned(), folder, objects: Objects::of(&store), store }
     }
+
+    /// What `verify` says, and its exit code, where no read of an object succeeds; it names the object.
+    fn verify_over_bad_sector(&self, object: &str) -> (Option<i32>, String) {
+        let store = self.fleet.store();
+        let mut verify = std::process::Command::new("strace");
+        verify.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=read,pread64:error=EIO", "-P"]);
+        verify.arg(store.join(object)).arg(e2e::walapply()).args(["verify", "--store"]).arg(store);
+        let output = verify.output().expect("strace runs walapply");
+        let text = said(&output);
+        assert!(is_named(&text, &[object]), "verify does not name {object}:\n{text}");
+        (output.status.code(), text)
+    }
 }
 
 /// Whether one of the damaged objects is named: whoever meets one of them need not look for another.
@@ -200,6 +212,9 @@ fn flipped_truncated_swapped_and_deleted_objects_are_named_and_never_applied() {
         let case = original.case(&format!("delete-{kind}"));
         case.objects.delete(&damaged);
         case.meets(&original, &[&damaged]);
+
+        let (code, text) = original.verify_over_bad_sector(&any(&mut rng));
+        assert_eq!(code, Some(4), "{text}");
     }
 }
 

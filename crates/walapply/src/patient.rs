@@ -2,7 +2,8 @@
 //!
 //! Commands that read much (restore, verify, list) must not fail for one lost packet. Only reads are repeated: what a
 //! write does after an unknown answer is for the protocol to decide. The waits double, so a store that is really gone is
-//! reported within a few seconds.
+//! reported within a few seconds. An object that cannot be read while the store answers otherwise is damaged: it lies on a
+//! bad sector, and whoever reads on finds what is sound.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +46,27 @@ impl Patient {
         }
         read(&*self.0)
     }
+
+    fn read_object<T>(
+        &self,
+        name: &ObjectName,
+        read: impl Fn(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let answer = self.again(&read);
+        if !matches!(answer, Err(StoreError::Transient { .. })) || !self.answers_beside(name) {
+            return answer;
+        }
+        // The store may have come back just now.
+        match read(&*self.0) {
+            Err(StoreError::Transient { what, cause }) => Err(StoreError::Corrupt { what, cause }),
+            answer => answer,
+        }
+    }
+
+    fn answers_beside(&self, name: &ObjectName) -> bool {
+        let other = ObjectName::fleet_json();
+        *name != other && self.0.get(&other).is_ok()
+    }
 }
 
 fn asked_for(error: &StoreError) -> Option<Duration> {
@@ -70,7 +92,7 @@ impl Store for Patient {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Reply<Option<Object>>, StoreError> {
-        self.again(|store| store.get(name))
+        self.read_object(name, |store| store.get(name))
     }
 
     fn get_range(
@@ -78,7 +100,7 @@ impl Store for Patient {
         name: &ObjectName,
         range: Range<u64>,
     ) -> Result<Reply<Option<Bytes>>, StoreError> {
-        self.again(|store| store.get_range(name, range.clone()))
+        self.read_object(name, |store| store.get_range(name, range.clone()))
     }
 
     fn list(
@@ -119,6 +141,24 @@ mod tests {
         let (store, asked) = failing(2, StoreError::transient("x", "a lost packet"));
         assert!(store.get(&ObjectName::fleet_json()).unwrap().value.is_none());
         assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn an_object_that_fails_while_others_are_read_is_damaged() {
+        let bad = ObjectName::log(segment::Seq::FIRST);
+        let store_where = |is_failing: fn(&str) -> bool| {
+            let script = move |request: &Request<'_>| match is_failing(request.name) {
+                true => Fault::Refuse(StoreError::transient(request.name, "a bad sector")),
+                false => Fault::Pass,
+            };
+            Patient::over(Arc::new(Faulty::new(MemoryStore::default(), script)))
+        };
+        let sector = store_where(|name| name.starts_with("log/"));
+        let damage = StoreError::Corrupt { what: bad.to_string(), cause: "a bad sector".into() };
+        assert_eq!(sector.get(&bad).unwrap_err(), damage);
+        assert_eq!(sector.get_range(&bad, 0..1).unwrap_err(), damage);
+        let gone = store_where(|_| true);
+        assert_eq!(gone.get(&bad).unwrap_err().class(), ErrorClass::Retry);
     }
 
     #[test]
