@@ -436,9 +436,6 @@ fn board(
 
 fn folders(state_dir: &Path) -> std::io::Result<(std::path::PathBuf, HashCache)> {
     let spool = state_dir.join("spool");
-    if spool.exists() {
-        std::fs::remove_dir_all(&spool)?;
-    }
     std::fs::create_dir_all(&spool)?;
     Ok((spool, HashCache::open(state_dir)?))
 }
