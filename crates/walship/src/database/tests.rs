@@ -2,7 +2,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use segment::{BaseRecord, Checksum, Epoch, FleetId, PageHashes, Seq, WriterId, page_hash};
+use segment::{
+    BaseRecord, Checksum, Epoch, FleetId, PageHashes, Segment, Seq, WriterId, page_hash,
+};
 use store::{LocalStore, Store as _};
 
 use super::*;
@@ -138,9 +140,10 @@ fn a_base_that_is_asked_for_is_wanted_until_one_is_named() {
     assert!(!database.wants_base());
 }
 
-/// A base of a large database takes minutes: whoever ends the program waits for one part of it.
+/// A base of a large database takes minutes: whoever ends the program waits for one part of it, and the database for a
+/// local copy.
 #[test]
-fn a_base_in_the_making_ends_when_told_to() {
+fn a_base_in_the_making_ends_when_told_to_and_is_of_the_state_that_was_copied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let application = application(&path);
@@ -171,8 +174,22 @@ fn a_base_in_the_making_ends_when_told_to() {
     let told = upload(true);
     assert!(matches!(told, Err(CaptureError::Ending)));
     assert!(store.list("snap/", None, 10).unwrap().value.entries.is_empty());
+    // What is uploaded is the copy, whatever became of the database.
+    drop(pinned);
+    application.execute_batch("DELETE FROM t; INSERT INTO t VALUES (1); VACUUM").unwrap();
+    application.execute_batch("PRAGMA wal_checkpoint").unwrap();
     let record = upload(false).unwrap();
     assert_eq!(record.parts.len(), 3);
+    let mut hashes = PageHashes::new(record.page_size);
+    hashes.resize(record.pages);
+    for part in &record.parts {
+        let segment = Segment::decode(store.get(&part.name).unwrap().value.unwrap().body).unwrap();
+        let (mut pages, mut page) = (segment.pages(0).unwrap(), Vec::new());
+        while let Some((pgno, content)) = pages.next_into(&mut page).unwrap() {
+            hashes.set(pgno, page_hash(pgno, content));
+        }
+    }
+    assert_eq!(hashes.checksum(), record.checksum);
 }
 
 /// The file is replaced while a commit is captured and not sealed: it leaves before anything of the new life.
